@@ -1,0 +1,54 @@
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+READY := $(VENV)/.ready
+# The environment's own commands first, so that `python` in dvc.yaml is its Python.
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
+
+.PHONY: help reproduce test reports run verify lab sample export lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1\t\2/' | expand -t 12
+
+reproduce: $(READY) ## run the whole pipeline (dvc repro) on what data.dvc names: by default the embedded snapshot
+	dvc repro
+	@echo "The reports are in reports/: start with reports/README.md, or open the .html files in a browser."
+
+test: $(READY) ## run every test: notebooks in step with modules, nbdev_test, pytest
+	python -m pytest -q tests/test_sync.py
+	nbdev_test --n_workers 2
+	python -m pytest -q --durations 10 tests
+
+reports: $(READY) ## bring the reports up to date and list them
+	dvc repro -q
+	@ls reports/*.html
+
+run: $(READY) ## make run DATA=<file|folder|glob|URL> OUT=<folder>: the same pipeline on other data, this checkout untouched
+	@python -m kickstarter_predictor.scratch run --data '$(DATA)' --out '$(OUT)'
+
+verify: $(READY) ## reproduce by force in a scratch clone and compare every output with the committed ones
+	@python -m kickstarter_predictor.scratch verify
+
+lab: $(READY) ## open the notebooks in JupyterLab
+	jupyter lab --notebook-dir . nbs
+
+export: $(READY) ## after editing notebooks: clear their outputs, clean them, export the modules
+	jupyter nbconvert --log-level WARN --clear-output --inplace nbs/*.ipynb
+	nbdev_clean
+	nbdev_export
+
+lock: $(READY) ## resolve requirements.lock anew from settings.ini
+	python -m pip install -q uv
+	uv pip compile -q setup.py --extra dev --universal --python-version 3.11 --generate-hashes --no-header -o requirements.lock
+
+clean: ## remove what the pipeline and the tools made (not .venv, not the reports)
+	rm -rf artifacts data build dist *.egg-info .dvc/cache .dvc/tmp .pytest_cache nbs/.last_checked
+	find . -path ./$(VENV) -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) -type d -print0 | xargs -0 rm -rf
+
+$(READY): requirements.lock settings.ini setup.py
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; try make PYTHON=python3.12")'
+	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	python -m pip install -q --disable-pip-version-check --no-deps -r requirements.lock
+	python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
