@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['Time', 'Count', 'Id', 'decode', 'COLUMNS', 'SCHEMA', 'SUFFIXES', 'BATCH', 'SYNTHETIC', 'Category', 'Creator',
            'Location', 'Project', 'Line', 'to_batch', 'snapshot_time', 'snapshot_files', 'open_snapshot', 'readable',
-           'records', 'reason', 'newest', 'chosen', 'read_file', 'projects_schema', 'check_schema', 'acquire',
-           'describe']
+           'records', 'reason', 'newest', 'chosen', 'batches', 'crawl_times', 'read_file', 'projects_schema',
+           'check_schema', 'acquire', 'describe']
 
-# %% ../nbs/01_acquire.ipynb #1d22ac2f
+# %% ../nbs/01_acquire.ipynb #c39a1775
 import hashlib, io, re, tempfile, typing, zlib
 from collections import Counter
 from pathlib import Path
@@ -19,12 +19,13 @@ from isal import igzip, isal_zlib
 from msgspec import UNSET, Meta, Struct, UnsetType
 from tqdm import tqdm
 
-from .stage import InputError, atomic, param, root, show, show_findings, show_table, write_json
+from .stage import InputError, atomic
 
 # %% ../nbs/01_acquire.ipynb #94a6e2f3
 Time = typing.Annotated[int, Meta(ge=0, le=4_102_444_800)]  # seconds since 1970, up to the year 2100
 Count = typing.Annotated[int, Meta(ge=0, le=2**53)]
 Id = typing.Annotated[int, Meta(ge=1, le=2**63 - 1)]
+
 
 class Category(Struct):
     id: Id | None = None
@@ -33,13 +34,16 @@ class Category(Struct):
     parent_id: Id | None = None
     parent_name: str | None = None
 
+
 class Creator(Struct):
     id: Id | None = None
+
 
 class Location(Struct):
     displayable_name: str | None = None
     country: str | None = None
     state: str | None = None
+
 
 class Project(Struct):
     id: Id
@@ -69,92 +73,150 @@ class Project(Struct):
     location: Location | None = None
     video: dict | None | UnsetType = UNSET
 
+
 class Line(Struct):
     data: Project
     run_id: str | None = None
     robot_id: str | None = None
+
 
 decode = msgspec.json.Decoder(Line).decode
 
 # %% ../nbs/01_acquire.ipynb #7fdda674
 _TIME = pa.timestamp("ms", tz="UTC")
 COLUMNS = {  # column: (type, path in the record)
-    "id": (pa.int64(), "id"), "name": (pa.string(), "name"), "blurb": (pa.string(), "blurb"), "slug": (pa.string(), "slug"),
-    "state": (pa.string(), "state"), "goal": (pa.float64(), "goal"), "currency": (pa.string(), "currency"),
-    "static_usd_rate": (pa.float64(), "static_usd_rate"), "fx_rate": (pa.float64(), "fx_rate"), "country": (pa.string(), "country"),
-    "created_at": (_TIME, "created_at"), "launched_at": (_TIME, "launched_at"), "deadline": (_TIME, "deadline"),
+    "id": (pa.int64(), "id"),
+    "name": (pa.string(), "name"),
+    "blurb": (pa.string(), "blurb"),
+    "slug": (pa.string(), "slug"),
+    "state": (pa.string(), "state"),
+    "goal": (pa.float64(), "goal"),
+    "currency": (pa.string(), "currency"),
+    "static_usd_rate": (pa.float64(), "static_usd_rate"),
+    "fx_rate": (pa.float64(), "fx_rate"),
+    "country": (pa.string(), "country"),
+    "created_at": (_TIME, "created_at"),
+    "launched_at": (_TIME, "launched_at"),
+    "deadline": (_TIME, "deadline"),
     "state_changed_at": (_TIME, "state_changed_at"),
-    "category_id": (pa.int64(), "category.id"), "category": (pa.string(), "category.name"), "category_slug": (pa.string(), "category.slug"),
-    "parent_id": (pa.int64(), "category.parent_id"), "parent": (pa.string(), "category.parent_name"),
-    "creator_id": (pa.int64(), "creator.id"), "location": (pa.string(), "location.displayable_name"),
-    "location_country": (pa.string(), "location.country"), "location_state": (pa.string(), "location.state"),
-    "staff_pick": (pa.bool_(), "staff_pick"), "video": (pa.bool_(), "video"),
-    "pledged": (pa.float64(), "pledged"), "usd_pledged": (pa.float64(), "usd_pledged"), "backers_count": (pa.int64(), "backers_count"),
-    "spotlight": (pa.bool_(), "spotlight"), "is_starrable": (pa.bool_(), "is_starrable"),
-    "disable_communication": (pa.bool_(), "disable_communication"), "source_url": (pa.string(), "source_url"),
+    "category_id": (pa.int64(), "category.id"),
+    "category": (pa.string(), "category.name"),
+    "category_slug": (pa.string(), "category.slug"),
+    "parent_id": (pa.int64(), "category.parent_id"),
+    "parent": (pa.string(), "category.parent_name"),
+    "creator_id": (pa.int64(), "creator.id"),
+    "location": (pa.string(), "location.displayable_name"),
+    "location_country": (pa.string(), "location.country"),
+    "location_state": (pa.string(), "location.state"),
+    "staff_pick": (pa.bool_(), "staff_pick"),
+    "video": (pa.bool_(), "video"),
+    "pledged": (pa.float64(), "pledged"),
+    "usd_pledged": (pa.float64(), "usd_pledged"),
+    "backers_count": (pa.int64(), "backers_count"),
+    "spotlight": (pa.bool_(), "spotlight"),
+    "is_starrable": (pa.bool_(), "is_starrable"),
+    "disable_communication": (pa.bool_(), "disable_communication"),
+    "source_url": (pa.string(), "source_url"),
 }
-SCHEMA = pa.schema([(name, kind) for name, (kind, _) in COLUMNS.items()] + [("run_id", pa.string()), ("robot_id", pa.string()), ("snapshot_at", _TIME)])
+SCHEMA = pa.schema(
+    [(name, kind) for name, (kind, _) in COLUMNS.items()] + [("run_id", pa.string()), ("robot_id", pa.string()), ("snapshot_at", _TIME)]
+)
 
 # %% ../nbs/01_acquire.ipynb #5d1e448b
 def _number(value) -> float | None:
-    try: return float(value) if value is not None else None
-    except ValueError: return None
+    try:
+        return float(value) if value is not None else None
+    except ValueError:
+        return None
+
 
 def _values(projects: list[Project], path: str) -> list:
     head, _, tail = path.partition(".")
-    if tail: return [getattr(part, tail) if (part := getattr(p, head)) is not None else None for p in projects]
+    if tail:
+        return [getattr(part, tail) if (part := getattr(p, head)) is not None else None for p in projects]
     values = [getattr(p, head) for p in projects]
-    if head == "video": return [None if v is UNSET else v is not None for v in values]
-    if head == "usd_pledged": return [_number(v) for v in values]
+    if head == "video":
+        return [None if v is UNSET else v is not None for v in values]
+    if head == "usd_pledged":
+        return [_number(v) for v in values]
     return values
+
 
 def to_batch(lines: list[Line], snapshots: list[int | None]) -> pa.RecordBatch:
     "`lines` as a record batch of `SCHEMA`; `snapshots` are the times of their crawls in seconds since 1970, or None."
     projects = [line.data for line in lines]
     millis = lambda seconds: [None if s is None else s * 1000 for s in seconds]
-    arrays = [pa.array(millis(v) if kind == _TIME else v, kind) for kind, v in ((kind, _values(projects, path)) for kind, path in COLUMNS.values())]
-    arrays += [pa.array([l.run_id for l in lines], pa.string()), pa.array([l.robot_id for l in lines], pa.string()), pa.array(millis(snapshots), _TIME)]
+    arrays = [
+        pa.array(millis(v) if kind == _TIME else v, kind)
+        for kind, v in ((kind, _values(projects, path)) for kind, path in COLUMNS.values())
+    ]
+    arrays += [
+        pa.array([l.run_id for l in lines], pa.string()),
+        pa.array([l.robot_id for l in lines], pa.string()),
+        pa.array(millis(snapshots), _TIME),
+    ]
     return pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)
 
 # %% ../nbs/01_acquire.ipynb #db1224ac
 def snapshot_time(text: str | None) -> int | None:
     "Seconds since 1970 of the crawl named in a `run_id` or file name such as `Kickstarter_2020-04-16T03_20_04_541Z`; None if it names none."
     m = re.search(r"(\d{4})-(\d\d)-(\d\d)(?:T(\d\d)_(\d\d)_(\d\d))?", text or "")
-    if not m: return None
-    try: return int(pd.Timestamp(*(int(g or 0) for g in m.groups()), tz="UTC").timestamp())
-    except ValueError: return None
+    if not m:
+        return None
+    try:
+        return int(pd.Timestamp(*(int(g or 0) for g in m.groups()), tz="UTC").timestamp())
+    except ValueError:
+        return None
 
 # %% ../nbs/01_acquire.ipynb #f9e8c303
 SUFFIXES = (".json", ".jsonl", ".ndjson", ".gz")
 
+
 def snapshot_files(source: Path) -> tuple[list[Path], list[Path]]:
     "(snapshots, other files) under `source`, a file or a folder, by name; hidden files are passed over."
     source = Path(source)
-    if not source.exists(): raise InputError(f"{source.name}: there is no such file or folder; `dvc repro` fetches it as data.dvc says")
-    if source.is_file(): return [source], []
+    if not source.exists():
+        raise InputError(f"{source.name}: there is no such file or folder; `dvc repro` fetches it as data.dvc says")
+    if source.is_file():
+        return [source], []
     files = sorted(p for p in source.rglob("*") if p.is_file() and not any(part.startswith(".") for part in p.relative_to(source).parts))
     snapshots = [p for p in files if p.suffix.lower() in SUFFIXES]
-    if not snapshots: raise InputError(f"{source.name}: holds no snapshot; expected files ending in {', '.join(SUFFIXES)}")
+    if not snapshots:
+        raise InputError(f"{source.name}: holds no snapshot; expected files ending in {', '.join(SUFFIXES)}")
     return snapshots, [p for p in files if p not in snapshots]
+
 
 def open_snapshot(path: Path) -> typing.BinaryIO:
     "The unpacked bytes of `path`; raises InputError if its beginning shows that it is no snapshot."
-    with open(path, "rb") as f: start = f.read(4)
-    if not start: raise InputError(f"{path.name}: is empty; fetch it again")
-    if start.startswith(b"PK"): raise InputError(f"{path.name}: is a zip archive; unpack it, or use the .json.gz form of the snapshot")
+    with open(path, "rb") as f:
+        start = f.read(4)
+    if not start:
+        raise InputError(f"{path.name}: is empty; fetch it again")
+    if start.startswith(b"PK"):
+        raise InputError(f"{path.name}: is a zip archive; unpack it, or use the .json.gz form of the snapshot")
     stream = igzip.open(path, "rb") if start.startswith(b"\x1f\x8b") else open(path, "rb")
     stream = io.BufferedReader(stream, 1 << 20)
-    with readable(path): head = stream.peek(1 << 16).lstrip(b"\xef\xbb\xbf \t\r\n")
-    if head.startswith(b"<"): raise InputError(f"{path.name}: is an HTML or XML page, not a snapshot; was its address right?")
-    if not head and path.stat().st_size < 1 << 10: raise InputError(f"{path.name}: is empty; fetch it again")
+    with readable(path):
+        head = stream.peek(1 << 16).lstrip(b"\xef\xbb\xbf \t\r\n")
+    if head.startswith(b"<"):
+        raise InputError(f"{path.name}: is an HTML or XML page, not a snapshot; was its address right?")
+    if not head and path.stat().st_size < 1 << 10:
+        raise InputError(f"{path.name}: is empty; fetch it again")
     return stream
+
 
 class readable:
     "A context in which a damaged gzip stream of `path` becomes an InputError."
-    def __init__(self, path: Path): self.path = path
-    def __enter__(self): return self
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __enter__(self):
+        return self
+
     def __exit__(self, kind, e, trace):
-        if isinstance(e, EOFError): raise InputError(f"{self.path.name}: its gzip data end too early; fetch it again") from None
+        if isinstance(e, EOFError):
+            raise InputError(f"{self.path.name}: its gzip data end too early; fetch it again") from None
         if isinstance(e, (OSError, zlib.error, isal_zlib.error)) and not isinstance(e, FileNotFoundError):
             raise InputError(f"{self.path.name}: its gzip data are damaged ({e}); fetch it again") from None
 
@@ -167,31 +229,47 @@ def records(path: Path, rejects: list, tick=lambda done: None) -> typing.Iterato
     stream = open_snapshot(path)
     array = stream.peek(1 << 16).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
     with stream, readable(path):
-        for number, read in (_array(stream, path) if array else _lines(stream)):
-            try: yield number, read()
-            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as e: rejects.append((number, reason(e)))
-            if number % 5_000 == 0: tick(_position(stream))
+        for number, read in _array(stream, path) if array else _lines(stream):
+            try:
+                yield number, read()
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as e:
+                rejects.append((number, reason(e)))
+            if number % 5_000 == 0:
+                tick(_position(stream))
+
 
 def _position(stream) -> int:
     raw = stream.raw
     return (raw.fileobj if getattr(raw, "fileobj", None) else raw).tell()
 
+
 def _lines(stream):
     for number, line in enumerate(stream, 1):
-        if number == 1: line = line.removeprefix(b"\xef\xbb\xbf")
-        if not line.isspace(): yield number, lambda: decode(line)
+        if number == 1:
+            line = line.removeprefix(b"\xef\xbb\xbf")
+        if not line.isspace():
+            yield number, lambda: decode(line)
+
 
 def _array(stream, path):
     number = 0
     try:
-        for number, item in enumerate(ijson.items(stream, "item", use_float=True), 1): yield number, lambda: msgspec.convert(item, Line)
+        for number, item in enumerate(ijson.items(stream, "item", use_float=True), 1):
+            yield number, lambda: msgspec.convert(item, Line)
     except ijson.JSONError as e:
-        raise InputError(f"{path.name}: its JSON array is broken after record {number} ({str(e).splitlines()[0]}); fetch it again") from None
+        raise InputError(
+            f"{path.name}: its JSON array is broken after record {number} ({str(e).splitlines()[0]}); fetch it again"
+        ) from None
+
 
 def reason(error: Exception) -> str:
     "What is wrong with a line, in words that are the same for every line with this fault."
     text = re.sub(r" \(byte \d+\)", "", str(error)).replace("`$.data.", "`").replace(" - at `$.data`", "").replace(" - at ", " at ")
-    return "not JSON: " + text.removeprefix("JSON is malformed: ") if isinstance(error, msgspec.DecodeError) and not isinstance(error, msgspec.ValidationError) else text
+    return (
+        "not JSON: " + text.removeprefix("JSON is malformed: ")
+        if isinstance(error, msgspec.DecodeError) and not isinstance(error, msgspec.ValidationError)
+        else text
+    )
 
 # %% ../nbs/01_acquire.ipynb #0df7eb19
 def newest(index: pd.DataFrame) -> pd.Series:
@@ -207,66 +285,118 @@ def newest(index: pd.DataFrame) -> pd.Series:
 def chosen(ids: np.ndarray, limit: float, seed: int = 0) -> np.ndarray:
     "Whether each of `ids` belongs to the random share `limit` (0 to 1) of all projects that `seed` picks."
     key = f"{seed:016d}"[-16:]
-    return pd.util.hash_array(np.asarray(ids, dtype=np.int64).astype(str).astype(object), hash_key=key) < np.uint64(min(limit, 1) * (2**64 - 1)) if limit < 1 else np.ones(len(ids), bool)
+    return (
+        pd.util.hash_array(np.asarray(ids, dtype=np.int64).astype(str).astype(object), hash_key=key)
+        < np.uint64(min(limit, 1) * (2**64 - 1))
+        if limit < 1
+        else np.ones(len(ids), bool)
+    )
 
-# %% ../nbs/01_acquire.ipynb #12156538
+# %% ../nbs/01_acquire.ipynb #23aa8437
 BATCH = 5_000
 
-def read_file(path: Path, part: Path, keep, progress=None, kept_rejects: int = 1_000) -> tuple[pd.DataFrame, dict, list]:
+
+def batches(path: Path, rejects: list, tick=lambda done: None, size: int = BATCH) -> typing.Iterator[tuple[list[int], list[Line]]]:
+    "The good records of the snapshot `path` in lists of at most `size`: (their lines in the file, the records)."
+    numbers, lines = [], []
+    for number, line in records(path, rejects, tick):
+        numbers.append(number)
+        lines.append(line)
+        if len(lines) == size:
+            yield numbers, lines
+            numbers, lines = [], []
+    if lines:
+        yield numbers, lines
+
+
+def crawl_times(lines: list[Line], path: Path) -> list[int | None]:
+    "When each record was crawled, by its run_id, else by the name of the file: seconds since 1970, or None."
+    named, times = snapshot_time(path.name), {run: snapshot_time(run) for run in {l.run_id for l in lines}}
+    return [named if times[l.run_id] is None else times[l.run_id] for l in lines]
+
+# %% ../nbs/01_acquire.ipynb #a732305c
+def read_file(path: Path, part: Path, keep, tick=lambda done: None) -> tuple[pd.DataFrame, dict, list]:
     """Write the good rows of the snapshot `path` to the Parquet file `part`.
 
-    `keep(ids)` tells which projects are wanted. Returns (index as for `newest`, counts, rejects as (line, reason), at most `kept_rejects`)."""
-    rejects, seen, runs, robots, index = [], Counter(), Counter(), Counter(), []
-    fallback, reasons, n = snapshot_time(path.name), Counter(), 0
+    `keep(ids)` tells which projects are wanted. Returns (index as for `newest`, counts, rejects as (line, reason))."""
+    rejects, runs, robots, good = [], set(), Counter(), 0
+    index = [pd.DataFrame({k: pd.Series(dtype="int64") for k in ("id", "snapshot", "changed", "line")})]
     with pq.ParquetWriter(part, SCHEMA, compression="zstd") as writer:
-        def flush(lines, numbers):
+        for numbers, lines in batches(path, rejects, tick):
+            good += len(lines)
             wanted = keep(np.array([l.data.id for l in lines], dtype=np.int64))
-            lines, numbers = [l for l, w in zip(lines, wanted) if w], np.array(numbers)[wanted]
-            if not lines: return 0
-            times = {run: snapshot_time(run) for run in {l.run_id for l in lines}}
-            snapshots = [fallback if times[l.run_id] is None else times[l.run_id] for l in lines]
-            writer.write_batch(to_batch(lines, snapshots))
-            index.append(pd.DataFrame({"id": [l.data.id for l in lines], "snapshot": [-1 if s is None else s for s in snapshots],
-                                       "changed": [l.data.state_changed_at or -1 for l in lines], "line": numbers}))
-            runs.update(l.run_id or "" for l in lines); robots.update(l.robot_id or "" for l in lines)
-            return len(lines)
-        lines, numbers = [], []
-        for number, line in records(path, rejects, progress or (lambda done: None)):
-            lines.append(line); numbers.append(number); n += 1
-            if len(lines) == BATCH:
-                seen["kept"] += flush(lines, numbers); lines, numbers = [], []
-        if lines: seen["kept"] += flush(lines, numbers)
-    reasons.update(r for _, r in rejects)
-    if not n: raise InputError(f"{path.name}: holds no project" + (f"; its {len(rejects):,} lines were rejected, line {rejects[0][0]} first: {rejects[0][1]}" if rejects else "; fetch it again"))
-    counts = {"lines": n + len(rejects), "rejected": len(rejects), "left_out": n - seen["kept"], "reasons": dict(reasons), "runs": sorted(runs - Counter([""])), "robots": dict(robots)}
-    empty = pd.DataFrame({k: pd.Series(dtype="int64") for k in ("id", "snapshot", "changed", "line")})
-    return (pd.concat(index, ignore_index=True) if index else empty), counts, rejects[:kept_rejects]
+            numbers, lines = np.array(numbers)[wanted], [l for l, w in zip(lines, wanted) if w]
+            times = crawl_times(lines, path)
+            writer.write_batch(to_batch(lines, times))
+            seconds = lambda values: [-1 if v is None else v for v in values]
+            index.append(
+                pd.DataFrame(
+                    {
+                        "id": [l.data.id for l in lines],
+                        "snapshot": seconds(times),
+                        "changed": seconds(l.data.state_changed_at for l in lines),
+                        "line": numbers,
+                    }
+                )
+            )
+            runs |= {l.run_id for l in lines if l.run_id}
+            robots.update(l.robot_id or "" for l in lines)
+    if not good:
+        first = (
+            f"; its {len(rejects):,} lines were rejected, line {rejects[0][0]} first: {rejects[0][1]}" if rejects else "; fetch it again"
+        )
+        raise InputError(f"{path.name}: holds no project{first}")
+    index = pd.concat(index, ignore_index=True).astype("int64")
+    return (
+        index,
+        {
+            "lines": good + len(rejects),
+            "rejected": len(rejects),
+            "left_out": good - len(index),
+            "runs": sorted(runs),
+            "robots": dict(robots),
+        },
+        rejects,
+    )
 
 # %% ../nbs/01_acquire.ipynb #2045ca71
 def projects_schema():
     "What every row of `projects.parquet` satisfies (a pandera schema)."
     import pandera.pandas as pandera
+
     earliest, latest = pd.Timestamp("1970-01-01", tz="UTC"), pd.Timestamp("2100-01-01", tz="UTC")
-    checked = {"id": pandera.Column("int64", pandera.Check.gt(0), unique=True), "state": pandera.Column(str),
-               "goal": pandera.Column("float64", nullable=False)}
-    times = {c: pandera.Column(checks=pandera.Check.in_range(earliest, latest), nullable=True) for c in ("created_at", "launched_at", "deadline")}
+    checked = {
+        "id": pandera.Column("int64", pandera.Check.gt(0), unique=True),
+        "state": pandera.Column(str),
+        "goal": pandera.Column("float64", nullable=False),
+    }
+    times = {
+        c: pandera.Column(checks=pandera.Check.in_range(earliest, latest), nullable=True) for c in ("created_at", "launched_at", "deadline")
+    }
     rest = {c: pandera.Column(nullable=True) for c in SCHEMA.names if c not in checked and c not in times}
     return pandera.DataFrameSchema({**checked, **times, **rest}, strict=True)
+
 
 def check_schema(schema, frame: pd.DataFrame, name: str) -> pd.DataFrame:
     "`frame`, once it satisfies the pandera `schema`; else an InputError that names the table `name`, column and first bad value."
     from pandera.errors import SchemaError
-    try: return schema.validate(frame)
+
+    try:
+        return schema.validate(frame)
     except SchemaError as e:
         cases = getattr(e, "failure_cases", None)
         first = f" (first: {cases['failure_case'].iloc[0]!r})" if isinstance(cases, pd.DataFrame) and len(cases) else ""
         raise InputError(f"{name}: column {getattr(e.schema, 'name', None)} fails {e.check}{first}") from None
 
-# %% ../nbs/01_acquire.ipynb #8dfd9e27
+# %% ../nbs/01_acquire.ipynb #a20df50c
 def _sha256(path: Path) -> str:
-    with open(path, "rb") as f: return hashlib.file_digest(f, "sha256").hexdigest()
+    with open(path, "rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
 
-def acquire(source: Path, out: Path, limit: float = 1.0, seed: int = 0, kept_rejects: int = 1_000, quiet: bool = False) -> tuple[pd.DataFrame, pd.DataFrame]:
+
+def acquire(
+    source: Path, out: Path, limit: float = 1.0, seed: int = 0, kept_rejects: int = 1_000, quiet: bool = False
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Write the projects of every snapshot under `source` (a file or folder) to the Parquet file `out`, one row each.
 
     Returns (provenance, rejects): a row a file with lines = rejected + left_out + duplicates + projects, and a row a rejected line.
@@ -276,24 +406,46 @@ def acquire(source: Path, out: Path, limit: float = 1.0, seed: int = 0, kept_rej
     name = lambda p: p.relative_to(source).as_posix() if source.is_dir() else p.name
     files = sorted(((_sha256(p), p) for p in files), key=lambda x: (x[0], x[1].name))
     provenance, rejected, indices = [], [], []
-    with tempfile.TemporaryDirectory(prefix="acquire-") as tmp, tqdm(total=sum(p.stat().st_size for _, p in files), unit="B", unit_scale=True, desc="acquire", disable=quiet or None) as bar:
+    with (
+        tempfile.TemporaryDirectory(prefix="acquire-") as tmp,
+        tqdm(total=sum(p.stat().st_size for _, p in files), unit="B", unit_scale=True, desc="acquire", disable=quiet or None) as bar,
+    ):
         for rank, (sha, path) in enumerate(files):
             done = bar.n
-            index, counts, rejects = read_file(path, Path(tmp) / f"{rank}.parquet", lambda ids: chosen(ids, limit, seed), lambda at: bar.update(done + at - bar.n), kept_rejects)
+            index, counts, rejects = read_file(
+                path, Path(tmp) / f"{rank}.parquet", lambda ids: chosen(ids, limit, seed), lambda at: bar.update(done + at - bar.n)
+            )
             bar.update(done + path.stat().st_size - bar.n)
             indices.append(index.assign(file=rank))
-            rejected += [{"file": name(path), "line": n, "reason": r} for n, r in rejects]
-            provenance.append({"file": name(path), "bytes": path.stat().st_size, "sha256": sha, "run_id": ", ".join(counts["runs"]),
-                               "lines": counts["lines"], "rejected": counts["rejected"], "left_out": counts["left_out"], "robots": counts["robots"]})
+            rejected += [{"file": name(path), "line": n, "reason": r} for n, r in rejects[:kept_rejects]]
+            provenance.append(
+                {
+                    "file": name(path),
+                    "bytes": path.stat().st_size,
+                    "sha256": sha,
+                    "run_id": ", ".join(counts["runs"]),
+                    "lines": counts["lines"],
+                    "rejected": counts["rejected"],
+                    "left_out": counts["left_out"],
+                    "robots": counts["robots"],
+                }
+            )
         index = pd.concat(indices, ignore_index=True)
-        if index.empty: raise InputError(f"params.yaml: acquire.limit = {limit} leaves no project; raise it")
+        if index.empty:
+            raise InputError(f"params.yaml: acquire.limit = {limit} leaves no project; raise it")
         wins = newest(index)
-        with atomic(out) as part: _merge(index, wins, Path(tmp), part)
-    table = pd.DataFrame(provenance).assign(duplicates=(~wins).groupby(index["file"]).sum().reindex(range(len(files)), fill_value=0),
-                                            projects=wins.groupby(index["file"]).sum().reindex(range(len(files)), fill_value=0))
+        with atomic(out) as part:
+            _merge(index, wins, Path(tmp), part)
+    table = pd.DataFrame(provenance).assign(
+        duplicates=(~wins).groupby(index["file"]).sum().reindex(range(len(files)), fill_value=0),
+        projects=wins.groupby(index["file"]).sum().reindex(range(len(files)), fill_value=0),
+    )
     ignored = pd.DataFrame({"file": [name(p) for p in others], "bytes": [p.stat().st_size for p in others]})
-    return pd.concat([table, ignored], ignore_index=True).sort_values("file", ignore_index=True).convert_dtypes(), pd.DataFrame(rejected, columns=["file", "line", "reason"])
+    return pd.concat([table, ignored], ignore_index=True).sort_values("file", ignore_index=True).convert_dtypes(), pd.DataFrame(
+        rejected, columns=["file", "line", "reason"]
+    )
 
+# %% ../nbs/01_acquire.ipynb #542beb12
 def _merge(index: pd.DataFrame, wins: pd.Series, parts: Path, out: Path) -> None:
     schema = projects_schema()
     by_age = index.groupby("file")["snapshot"].max().sort_values(ascending=False, kind="stable").index
@@ -309,6 +461,7 @@ def _merge(index: pd.DataFrame, wins: pd.Series, parts: Path, out: Path) -> None
 # %% ../nbs/01_acquire.ipynb #c1db987f
 SYNTHETIC = "kickstarter_predictor.sample"  # the robot_id of records that no crawler saw
 
+
 def describe(provenance: pd.DataFrame) -> dict:
     "What the data are: {header: a sentence, projects, synthetic: the share of synthetic records, snapshots}."
     read = provenance.dropna(subset="sha256")
@@ -316,8 +469,13 @@ def describe(provenance: pd.DataFrame) -> dict:
     share = robots[SYNTHETIC] / robots.total()
     projects, runs = int(read["projects"].sum()), sorted({r for run in read["run_id"] for r in run.split(", ") if r})
     dates = sorted({str(pd.Timestamp(t, unit="s").date()) for t in map(snapshot_time, runs) if t is not None})
-    span = f"snapshot{'s'[: len(dates) > 1]} of {dates[0]}" + (f" to {dates[-1]}" if len(dates) > 1 else "") if dates else "no dated snapshot"
-    header = {True: f"**Synthetic data**: {projects:,} projects invented by `00_sample`, not real campaigns. The figures show how the pipeline behaves, not how Kickstarter does.",
-              False: f"Data: {projects:,} projects, {span}."}[share == 1]
-    if 0 < share < 1: header = f"**Partly synthetic data** ({share:.0%} of the records): {projects:,} projects, {span}."
+    span = (
+        f"snapshot{'s'[: len(dates) > 1]} of {dates[0]}" + (f" to {dates[-1]}" if len(dates) > 1 else "") if dates else "no dated snapshot"
+    )
+    header = {
+        True: f"**Synthetic data**: {projects:,} projects invented by `00_sample`, not real campaigns. The figures show how the pipeline behaves, not how Kickstarter does.",
+        False: f"Data: {projects:,} projects, {span}.",
+    }[share == 1]
+    if 0 < share < 1:
+        header = f"**Partly synthetic data** ({share:.0%} of the records): {projects:,} projects, {span}."
     return {"header": header, "projects": projects, "synthetic": share, "snapshots": runs}

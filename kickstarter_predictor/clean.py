@@ -4,20 +4,21 @@
 
 # %% auto #0
 __all__ = ['ROUND_RATES', 'LABELS', 'DAY', 'COLUMNS', 'clean_text', 'repaired_parent', 'usd_rate', 'plain', 'repeated', 'groups',
-           'Rule', 'apply_rules', 'rules', 'launch_fields', 'to_campaigns', 'campaigns_schema', 'clean']
+           'Rule', 'apply_rules', 'outcome_rule', 'text_rule', 'mask_rule', 'drop_rules', 'repair_rules', 'rules',
+           'launch_fields', 'to_campaigns', 'campaigns_schema', 'clean']
 
-# %% ../nbs/02_clean.ipynb #b098f655
+# %% ../nbs/02_clean.ipynb #e765df41
 import html, re
-from pathlib import Path
 from typing import Callable, NamedTuple
 
 import numpy as np, pandas as pd
 
 from .acquire import check_schema
-from .stage import InputError, atomic, param, root, show, show_findings, show_table
+from .stage import InputError
 
 # %% ../nbs/02_clean.ipynb #32719dc5
 _MARK = re.compile(r"\s*[\(\[]\s*(?:cancel+ed|suspended)\b[^)\]]*[\)\]]", re.I)
+
 
 def clean_text(text: str) -> str:
     "`text` without marks of the campaign's end, HTML entities, repeated quotation marks and surplus blanks."
@@ -30,13 +31,31 @@ def repaired_parent(frame: pd.DataFrame) -> pd.Series:
     spelt = frame["parent"].dropna().drop_duplicates()
     spelling = dict(zip(spelt.str.lower(), spelt))
     first = frame["category_slug"].str.replace("/.*", "", regex=True)
-    from_slug = first.str.lower().map(spelling).astype("str").fillna(first.str.title()).where(frame["category_slug"].str.contains("/", na=False))
+    from_slug = (
+        first.str.lower().map(spelling).astype("str").fillna(first.str.title()).where(frame["category_slug"].str.contains("/", na=False))
+    )
     return frame["parent"].fillna(from_slug).fillna(frame["category"])
 
 # %% ../nbs/02_clean.ipynb #cd7a3f2b
 # US dollars for one unit, 2010-2024, to one or two figures (European Central Bank reference rates through the euro, rounded).
-ROUND_RATES = {"USD": 1.0, "GBP": 1.4, "EUR": 1.2, "CAD": 0.8, "AUD": 0.8, "NZD": 0.7, "CHF": 1.05, "SEK": 0.12, "NOK": 0.13, "DKK": 0.16,
-               "MXN": 0.055, "HKD": 0.128, "SGD": 0.74, "JPY": 0.009, "PLN": 0.26}
+ROUND_RATES = {
+    "USD": 1.0,
+    "GBP": 1.4,
+    "EUR": 1.2,
+    "CAD": 0.8,
+    "AUD": 0.8,
+    "NZD": 0.7,
+    "CHF": 1.05,
+    "SEK": 0.12,
+    "NOK": 0.13,
+    "DKK": 0.16,
+    "MXN": 0.055,
+    "HKD": 0.128,
+    "SGD": 0.74,
+    "JPY": 0.009,
+    "PLN": 0.26,
+}
+
 
 def usd_rate(frame: pd.DataFrame) -> pd.Series:
     "US dollars for one unit of each row's currency: the record's rate, else the median of its currency, else a round figure; NaN if unknown."
@@ -49,10 +68,13 @@ def plain(text: pd.Series) -> pd.Series:
     "`text` in lower case without anything but letters and digits: what two spellings of a name share."
     return text.fillna("").str.lower().str.replace(r"[\W_]+", "", regex=True)
 
+
 def repeated(frame: pd.DataFrame) -> pd.Series:
     "True where another row of the same name, goal and launch day has a newer snapshot (or, if equal, a smaller id)."
     key = plain(frame["name"]) + "|" + frame["goal"].round().astype(str) + "|" + frame["launched_at"].dt.strftime("%Y%m%d")
-    order = pd.DataFrame({"key": key, "snapshot": frame["snapshot_at"], "id": frame["id"]}).sort_values(["snapshot", "id"], ascending=[False, True], kind="stable", na_position="last")
+    order = pd.DataFrame({"key": key, "snapshot": frame["snapshot_at"], "id": frame["id"]}).sort_values(
+        ["snapshot", "id"], ascending=[False, True], kind="stable", na_position="last"
+    )
     return (order["key"].duplicated() & order["key"].str[0].ne("|")).reindex(frame.index)
 
 # %% ../nbs/02_clean.ipynb #52890f02
@@ -60,14 +82,18 @@ def groups(frame: pd.DataFrame) -> pd.Series:
     "An integer for each row, equal where the creator is equal, or where the creator is unknown and the name equal."
     name = plain(frame["name"])
     name = name.where(name.ne(""), "#" + frame["id"].astype(str))
-    return pd.Series(pd.factorize(("c" + frame["creator_id"].astype("Int64").astype("string")).fillna("n" + name), sort=True)[0], index=frame.index)
+    return pd.Series(
+        pd.factorize(("c" + frame["creator_id"].astype("Int64").astype("string")).fillna("n" + name), sort=True)[0], index=frame.index
+    )
 
 # %% ../nbs/02_clean.ipynb #171ff133
 class Rule(NamedTuple):
     "One step of cleaning: `hit` tells the rows it touches, `mend` what becomes of the table; None drops the rows it hits."
+
     name: str
     hit: Callable[[pd.DataFrame], pd.Series]
     mend: Callable[[pd.DataFrame], pd.DataFrame] | None = None
+
 
 def apply_rules(frame: pd.DataFrame, rules: list[Rule]) -> tuple[pd.DataFrame, pd.DataFrame]:
     "(the table after all `rules`, a row a rule: rule, action, rows touched, rows left)."
@@ -78,59 +104,150 @@ def apply_rules(frame: pd.DataFrame, rules: list[Rule]) -> tuple[pd.DataFrame, p
         log.append({"rule": rule.name, "action": "drop" if rule.mend is None else "repair", "rows": int(hit.sum()), "left": len(frame)})
     return frame, pd.DataFrame(log)
 
-# %% ../nbs/02_clean.ipynb #8da849b9
+# %% ../nbs/02_clean.ipynb #be6b4625
 LABELS = {"successful": 1, "failed": 0}
 DAY = pd.Timedelta(days=1)
 
-def rules(canceled: str = "drop", suspended: str = "drop", max_days: float = 92) -> list[Rule]:
-    "The rules in order. `canceled` and `suspended` are `drop` or `failed`; `max_days` is the longest campaign Kickstarter ever allowed."
-    def ended(f): return f["state"].isin(["successful", "failed", "canceled", "suspended"])
-    def outcome(state, choice):
-        return Rule(f"{state}: counted as failed", lambda f: f["state"].eq(state), lambda f: f.assign(state=f["state"].mask(f["state"].eq(state), "failed"))) if choice == "failed" else Rule(f"{state}: neither a success nor a failure", lambda f: f["state"].eq(state))
-    text = lambda column: Rule(f"{column}: marks of the end, entities, quotation marks", lambda f: f[column].notna() & f[column].map(clean_text, na_action="ignore").ne(f[column].str.split().str.join(" ")), lambda f: f.assign(**{column: f[column].map(clean_text, na_action="ignore")}))
+
+def outcome_rule(state: str, choice: str) -> Rule:
+    "What becomes of campaigns in `state`: `drop` or counted as `failed`."
+    if choice == "drop":
+        return Rule(f"{state}: neither a success nor a failure", lambda f: f["state"].eq(state))
+    return Rule(
+        f"{state}: counted as failed", lambda f: f["state"].eq(state), lambda f: f.assign(state=f["state"].replace(state, "failed"))
+    )
+
+
+def text_rule(column: str) -> Rule:
+    "`clean_text` on `column`; hit where it changes more than blanks."
+    cleaned = lambda f: f[column].map(clean_text, na_action="ignore")
+    blanks = lambda f: f[column].str.replace(r"\s+", " ", regex=True).str.strip()
+    return Rule(
+        f"{column}: marks of the end, entities, quotation marks",
+        lambda f: f[column].notna() & cleaned(f).ne(blanks(f)),
+        lambda f: f.assign(**{column: cleaned(f)}),
+    )
+
+
+def mask_rule(name: str, column: str, hit: Callable, value) -> Rule:
+    "Put `value` (or what it gives for the table, if a function) into `column` where `hit`."
+    new = value if callable(value) else lambda f: value
+    return Rule(name, hit, lambda f: f.assign(**{column: f[column].mask(hit(f), new(f))}))
+
+# %% ../nbs/02_clean.ipynb #6891d52d
+def drop_rules(canceled: str, suspended: str, max_days: float) -> list[Rule]:
+    "The rules that decide which rows stay."
+    ended = ["successful", "failed", "canceled", "suspended"]
     return [
-        Rule("still live, or a state without an outcome", lambda f: ~ended(f)),
-        outcome("canceled", canceled), outcome("suspended", suspended),
+        Rule("still live, or a state without an outcome", lambda f: ~f["state"].isin(ended)),
+        outcome_rule("canceled", canceled),
+        outcome_rule("suspended", suspended),
         Rule("goal not above zero, or not finite", lambda f: ~(f["goal"].gt(0) & np.isfinite(f["goal"]))),
-        Rule(f"impossible length (not above 0, or over {max_days:g} days)", lambda f: ~((f["deadline"] - f["launched_at"]) / DAY).between(0, max_days, inclusive="right")),
-        Rule("created after launch: creation time unknown", lambda f: f["created_at"].gt(f["launched_at"]), lambda f: f.assign(created_at=f["created_at"].mask(f["created_at"].gt(f["launched_at"])))),
-        text("name"), text("blurb"),
-        Rule("name missing: empty", lambda f: f["name"].isna(), lambda f: f.assign(name=f["name"].fillna(""))),
-        Rule("blurb empty: missing", lambda f: f["blurb"].eq(""), lambda f: f.assign(blurb=f["blurb"].mask(f["blurb"].eq("")))),
-        Rule("the same name, goal and launch day again", repeated),
-        Rule("parent category missing: repaired", lambda f: f["parent"].isna() & repaired_parent(f).notna(), lambda f: f.assign(parent=repaired_parent(f))),
-        Rule("country not a two-letter code: missing", lambda f: f["country"].notna() & ~f["country"].str.fullmatch("[A-Z]{2}").fillna(False).astype(bool), lambda f: f.assign(country=f["country"].where(f["country"].str.fullmatch("[A-Z]{2}").fillna(False).astype(bool)))),
-        Rule("currency missing: US dollars", lambda f: f["currency"].isna(), lambda f: f.assign(currency=f["currency"].fillna("USD").str.upper())),
-        Rule("exchange rate missing: the currency's", lambda f: ~f["static_usd_rate"].gt(0), lambda f: f.assign(static_usd_rate=usd_rate(f))),
-        Rule("exchange rate unknown", lambda f: f["static_usd_rate"].isna()),
+        Rule(
+            f"impossible length (not above 0, or over {max_days:g} days)",
+            lambda f: ~((f["deadline"] - f["launched_at"]) / DAY).between(0, max_days, inclusive="right"),
+        ),
     ]
 
-# %% ../nbs/02_clean.ipynb #84028e77
-COLUMNS = ["id", "group", "success", "name", "blurb", "goal", "currency", "static_usd_rate", "goal_usd", "country", "category", "parent",
-           "created_at", "launched_at", "deadline", "days", "preparation_days", "creator_id", "staff_pick", "video", "run_id"]
+
+def repair_rules() -> list[Rule]:
+    "The rules that mend what a record says, and drop none."
+    code = lambda f: f["country"].str.fullmatch("[A-Z]{2}").fillna(False).astype(bool)
+    return [
+        mask_rule("created after launch: creation time unknown", "created_at", lambda f: f["created_at"].gt(f["launched_at"]), pd.NaT),
+        text_rule("name"),
+        text_rule("blurb"),
+        mask_rule("name missing: empty", "name", lambda f: f["name"].isna(), ""),
+        mask_rule("blurb empty: missing", "blurb", lambda f: f["blurb"].eq(""), None),
+        mask_rule(
+            "parent category missing: repaired", "parent", lambda f: f["parent"].isna() & repaired_parent(f).notna(), repaired_parent
+        ),
+        mask_rule("country not a two-letter code: missing", "country", lambda f: f["country"].notna() & ~code(f), None),
+        mask_rule("currency missing: US dollars", "currency", lambda f: f["currency"].isna(), "USD"),
+        mask_rule("exchange rate missing: the currency's", "static_usd_rate", lambda f: ~f["static_usd_rate"].gt(0), usd_rate),
+    ]
+
+
+def rules(canceled: str = "drop", suspended: str = "drop", max_days: float = 92) -> list[Rule]:
+    "All rules in order. `canceled` and `suspended` are `drop` or `failed`; `max_days` is the longest campaign Kickstarter ever allowed."
+    last = [
+        Rule("the same name, goal and launch day again", repeated),
+        Rule("exchange rate unknown", lambda f: f["static_usd_rate"].isna()),
+    ]
+    return [*drop_rules(canceled, suspended, max_days), *repair_rules(), *last]
+
+# %% ../nbs/02_clean.ipynb #158c8ab5
+COLUMNS = [
+    "id",
+    "group",
+    "success",
+    "name",
+    "blurb",
+    "goal",
+    "currency",
+    "static_usd_rate",
+    "goal_usd",
+    "country",
+    "category",
+    "parent",
+    "created_at",
+    "launched_at",
+    "deadline",
+    "days",
+    "preparation_days",
+    "creator_id",
+    "staff_pick",
+    "video",
+    "run_id",
+]
+
 
 def launch_fields(frame: pd.DataFrame) -> pd.DataFrame:
     "`frame` with the goal in US dollars (`goal_usd`) and lengths in days (`days`, `preparation_days`) added; yes-or-no columns nullable."
-    return frame.assign(goal_usd=frame["goal"] * frame["static_usd_rate"], days=(frame["deadline"] - frame["launched_at"]) / DAY, preparation_days=(frame["launched_at"] - frame["created_at"]) / DAY,
-                        creator_id=frame["creator_id"].astype("Int64"), **{c: frame[c].astype("boolean") for c in ("staff_pick", "video")})
+    return frame.assign(
+        goal_usd=frame["goal"] * frame["static_usd_rate"],
+        days=(frame["deadline"] - frame["launched_at"]) / DAY,
+        preparation_days=(frame["launched_at"] - frame["created_at"]) / DAY,
+        creator_id=frame["creator_id"].astype("Int64"),
+        **{c: frame[c].astype("boolean") for c in ("staff_pick", "video")},
+        **{c: frame[c].astype("str") for c in ("name", "blurb", "currency", "country", "category", "parent")},
+    )
+
 
 def to_campaigns(frame: pd.DataFrame) -> pd.DataFrame:
     "Cleaned projects as the table `campaigns`, columns as in `COLUMNS`."
-    return launch_fields(frame).assign(success=frame["state"].map(LABELS).astype("int8"), group=groups(frame))[COLUMNS].reset_index(drop=True)
+    return (
+        launch_fields(frame).assign(success=frame["state"].map(LABELS).astype("int8"), group=groups(frame))[COLUMNS].reset_index(drop=True)
+    )
 
+# %% ../nbs/02_clean.ipynb #8b001ad8
 def campaigns_schema(max_days: float = 92):
     "What every row of `campaigns.parquet` satisfies (a pandera schema)."
     import pandera.pandas as pandera
+
     C, at_least, above = pandera.Column, pandera.Check.ge, pandera.Check.gt
-    known = {"id": C("int64", above(0), unique=True), "group": C("int64", at_least(0)), "success": C("int8", pandera.Check.isin([0, 1])), "name": C(str),
-             "goal": C(float, above(0)), "static_usd_rate": C(float, above(0)), "goal_usd": C(float, above(0)), "days": C(float, pandera.Check.in_range(0, max_days, include_min=False)),
-             "preparation_days": C(float, at_least(0), nullable=True), "currency": C(str), "country": C(checks=pandera.Check.str_length(2, 2), nullable=True)}
+    known = {
+        "id": C("int64", above(0), unique=True),
+        "group": C("int64", at_least(0)),
+        "success": C("int8", pandera.Check.isin([0, 1])),
+        "name": C(str),
+        "goal": C(float, above(0)),
+        "static_usd_rate": C(float, above(0)),
+        "goal_usd": C(float, above(0)),
+        "days": C(float, pandera.Check.in_range(0, max_days, include_min=False)),
+        "preparation_days": C(float, at_least(0), nullable=True),
+        "currency": C(str),
+        "country": C(checks=pandera.Check.str_length(2, 2), nullable=True),
+    }
     return pandera.DataFrameSchema({c: known.get(c, C(nullable=True)) for c in COLUMNS}, strict=True)
 
 # %% ../nbs/02_clean.ipynb #aad61010
-def clean(projects: pd.DataFrame, canceled: str = "drop", suspended: str = "drop", max_days: float = 92) -> tuple[pd.DataFrame, pd.DataFrame]:
+def clean(
+    projects: pd.DataFrame, canceled: str = "drop", suspended: str = "drop", max_days: float = 92
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     "(campaigns, log): `projects` (as written by acquire) after all rules, and a row a rule. Raises InputError if one outcome or none is left."
     frame, log = apply_rules(projects, rules(canceled, suspended, max_days))
     campaigns = to_campaigns(frame)
-    if campaigns["success"].nunique() < 2: raise InputError(f"the data hold {len(campaigns):,} ended campaigns and not both outcomes; a model needs successes and failures")
+    if campaigns["success"].nunique() < 2:
+        raise InputError(f"the data hold {len(campaigns):,} ended campaigns and not both outcomes; a model needs successes and failures")
     return check_schema(campaigns_schema(max_days), campaigns, "campaigns"), log

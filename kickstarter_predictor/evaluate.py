@@ -6,16 +6,15 @@
 __all__ = ['calibration', 'metrics', 'fit_calibrator', 'calibrated', 'cross_calibrated', 'cross_validate', 'by_fold', 'summary',
            'original_matrix', 'original_scores', 'importances', 'base_rates', 'typical', 'version', 'save_predictor']
 
-# %% ../nbs/06_evaluate.ipynb #4d17cf25
+# %% ../nbs/06_evaluate.ipynb #05dd94a8
 import hashlib, json
 from pathlib import Path
 
 import numpy as np, pandas as pd
 
-from .explore import odd_cells
-from .features import LEARNED, NUMBERS, Encoder, auc, load_encoder, matrix, save_encoder, vocabulary
-from .stage import InputError, atomic, param, root, show, show_findings, show_table, write_json
-from .tune import FAMILIES, Model, load_model, logit, make_fold, save_model, sigmoid
+from .features import Encoder, auc, save_encoder
+from .stage import atomic, write_json
+from .tune import FAMILIES, Model, logit, make_fold, save_model, sigmoid
 
 # %% ../nbs/06_evaluate.ipynb #cf311c14
 def calibration(y, p, bins: int = 15) -> pd.DataFrame:
@@ -24,67 +23,101 @@ def calibration(y, p, bins: int = 15) -> pd.DataFrame:
     parts = [part for part in np.array_split(order, bins) if len(part)]
     return pd.DataFrame([{"predicted": p[i].mean(), "observed": y[i].mean(), "n": len(i)} for i in parts])
 
+
 def metrics(y, p, bins: int = 15) -> dict[str, float]:
     "ROC AUC, PR AUC (average precision), log loss, Brier score and calibration error (equal-mass bins) of the probabilities `p`."
     from sklearn.metrics import average_precision_score, brier_score_loss, log_loss
+
     y, p = np.asarray(y), np.asarray(p, float)
     table = calibration(y, p, bins)
-    return {"auc": auc(y, p), "pr_auc": float(average_precision_score(y, p)), "log_loss": float(log_loss(y, p)), "brier": float(brier_score_loss(y, p)),
-            "calibration_error": float(np.average((table["predicted"] - table["observed"]).abs(), weights=table["n"]))}
+    return {
+        "auc": auc(y, p),
+        "pr_auc": float(average_precision_score(y, p)),
+        "log_loss": float(log_loss(y, p)),
+        "brier": float(brier_score_loss(y, p)),
+        "calibration_error": float(np.average((table["predicted"] - table["observed"]).abs(), weights=table["n"])),
+    }
 
 # %% ../nbs/06_evaluate.ipynb #20827573
 def fit_calibrator(scores: np.ndarray, y: np.ndarray) -> dict[str, float]:
     "Slope and intercept of the logistic regression of `y` on the log odds `scores`."
     from sklearn.linear_model import LogisticRegression
+
     fitted = LogisticRegression(C=1e6).fit(np.clip(scores, -10, 10)[:, None], y)
     return {"slope": float(fitted.coef_[0, 0]), "intercept": float(fitted.intercept_[0])}
+
 
 def calibrated(scores, calibrator: dict) -> np.ndarray:
     "The probability that `calibrator` makes of the log odds `scores`."
     return sigmoid(calibrator["slope"] * np.clip(scores, -10, 10) + calibrator["intercept"])
 
+
 def cross_calibrated(scores, y, fold) -> np.ndarray:
     "Probabilities of out-of-fold `scores`, each fold calibrated on the others."
     p = np.empty(len(y))
-    for k in np.unique(fold): p[fold == k] = calibrated(scores[fold == k], fit_calibrator(scores[fold != k], y[fold != k]))
+    for k in np.unique(fold):
+        p[fold == k] = calibrated(scores[fold == k], fit_calibrator(scores[fold != k], y[fold != k]))
     return p
 
 # %% ../nbs/06_evaluate.ipynb #7711da20
-def cross_validate(features: pd.DataFrame, name: str, settings: dict, seed: int = 0, threads: int = 1, at_once: int = 1, drop=(), tick=lambda: None) -> np.ndarray:
+def cross_validate(
+    features: pd.DataFrame, name: str, settings: dict, seed: int = 0, threads: int = 1, at_once: int = 1, drop=(), tick=lambda: None
+) -> np.ndarray:
     "Log odds of success of each row of `features` by a model of family `name` that was fitted on the other folds, `at_once` fits at a time: float array (n,)."
     from joblib import Parallel, delayed
+
     def fit(k):
         d = make_fold(features, k, FAMILIES[name].wide, drop)
         found = FAMILIES[name].fit(d.X_train, d.y_train, **settings, seed=seed, threads=threads)(d.X_test)
         tick()
         return found
+
     scores, numbers = np.empty(len(features)), np.unique(features["fold"])
-    for k, found in zip(numbers, Parallel(n_jobs=at_once, prefer="threads")(delayed(fit)(k) for k in numbers)): scores[(features["fold"] == k).to_numpy()] = found
+    for k, found in zip(numbers, Parallel(n_jobs=at_once, prefer="threads")(delayed(fit)(k) for k in numbers)):
+        scores[(features["fold"] == k).to_numpy()] = found
     return scores
+
 
 def by_fold(y, p, fold) -> pd.DataFrame:
     "`metrics` of each fold, a row a fold."
     return pd.DataFrame([metrics(y[fold == k], p[fold == k]) for k in np.unique(fold)])
+
 
 def summary(y, p, fold, spared=(), rows=None) -> dict[str, float]:
     """Mean and standard deviation over folds of each metric; `auc_spared` over the folds `spared`, which took no part in tuning;
     `auc_outside` over all folds on `rows` only (outside odd cells)."""
     table = by_fold(y, p, fold)
     outside = [auc(y[(fold == k) & rows], p[(fold == k) & rows]) for k in np.unique(fold)] if rows is not None else []
-    return {**table.mean().to_dict(), **{f"{c}_sd": s for c, s in table.std().items()}, "auc_spared": float(table.loc[list(spared), "auc"].mean()) if len(spared) else float("nan"),
-            "auc_outside": float(np.mean(outside)) if outside else float("nan"), "n": len(y)}
+    return {
+        **table.mean().to_dict(),
+        **{f"{c}_sd": s for c, s in table.std().items()},
+        "auc_spared": float(table.loc[list(spared), "auc"].mean()) if len(spared) else float("nan"),
+        "auc_outside": float(np.mean(outside)) if outside else float("nan"),
+        "n": len(y),
+    }
 
 # %% ../nbs/06_evaluate.ipynb #86dd3177
 def original_matrix(campaigns: pd.DataFrame) -> np.ndarray:
     "The eight features of the original model, categories as 0/1 columns: goal in USD, staff_pick, lengths of blurb and name, creation to deadline (seconds), country, category, parent."
     length = lambda c: campaigns[c].str.len().fillna(0)
-    plain = pd.DataFrame({"goal": campaigns["goal_usd"], "staff_pick": campaigns["staff_pick"].astype("Float64").fillna(0).astype(float), "blurb": length("blurb"), "name": length("name"),
-                          "seconds": (campaigns["deadline"] - campaigns["created_at"].fillna(campaigns["launched_at"])).dt.total_seconds()})
-    return np.hstack([plain.to_numpy(np.float32), pd.get_dummies(campaigns[["country", "category", "parent"]].fillna("?"), dtype=np.float32).to_numpy()])
+    plain = pd.DataFrame(
+        {
+            "goal": campaigns["goal_usd"],
+            "staff_pick": campaigns["staff_pick"].astype("Float64").fillna(0).astype(float),
+            "blurb": length("blurb"),
+            "name": length("name"),
+            "seconds": (campaigns["deadline"] - campaigns["created_at"].fillna(campaigns["launched_at"])).dt.total_seconds(),
+        }
+    )
+    return np.hstack(
+        [plain.to_numpy(np.float32), pd.get_dummies(campaigns[["country", "category", "parent"]].fillna("?"), dtype=np.float32).to_numpy()]
+    )
+
 
 def original_scores(campaigns: pd.DataFrame, fold: np.ndarray, seed: int = 0, threads: int = 1, trees: int = 100) -> np.ndarray:
     "Out-of-fold log odds of the original model: a random forest with scikit-learn's defaults."
     from sklearn.ensemble import RandomForestClassifier
+
     X, y, scores = original_matrix(campaigns), campaigns["success"].to_numpy(), np.empty(len(campaigns))
     for k in np.unique(fold):
         forest = RandomForestClassifier(trees, n_jobs=threads, random_state=seed).fit(X[fold != k], y[fold != k])
@@ -97,10 +130,12 @@ def importances(model: Model, X, y, names: list[str], repeats: int = 3, seed: in
     rng, base, lost = np.random.default_rng(seed), auc(y, model(X)), {}
     groups = pd.Series([n.split("=")[0] for n in names])
     for group, columns in groups.groupby(groups, sort=False).groups.items():
-        if np.isnan(X[:, columns]).all(): continue
+        if np.isnan(X[:, columns]).all():
+            continue
         drops = []
         for _ in range(repeats):
-            Z = X.copy(); Z[:, columns] = X[rng.permutation(len(X))][:, columns]
+            Z = X.copy()
+            Z[:, columns] = X[rng.permutation(len(X))][:, columns]
             drops.append(base - auc(y, model(Z)))
         lost[group] = np.mean(drops)
     return pd.Series(lost).sort_values(ascending=False)
@@ -108,29 +143,39 @@ def importances(model: Model, X, y, names: list[str], repeats: int = 3, seed: in
 # %% ../nbs/06_evaluate.ipynb #5dbfc53a
 def base_rates(campaigns: pd.DataFrame) -> dict:
     "Success rate and count of each subcategory (`Parent/Category`), each parent, and of all: what a creator can compare with."
-    table = lambda key: {k: {"rate": float(r), "n": int(n)} for k, r, n in campaigns.groupby(key)["success"].agg(["mean", "size"]).itertuples()}
-    return {"category": table(campaigns["parent"].fillna("(missing)") + "/" + campaigns["category"].fillna("(missing)")), "parent": table(campaigns["parent"].fillna("(missing)")),
-            "all": {"rate": float(campaigns["success"].mean()), "n": len(campaigns)}}
+    table = lambda key: {
+        k: {"rate": float(r), "n": int(n)} for k, r, n in campaigns.groupby(key)["success"].agg(["mean", "size"]).itertuples()
+    }
+    return {
+        "category": table(campaigns["parent"].fillna("(missing)") + "/" + campaigns["category"].fillna("(missing)")),
+        "parent": table(campaigns["parent"].fillna("(missing)")),
+        "all": {"rate": float(campaigns["success"].mean()), "n": len(campaigns)},
+    }
+
 
 def typical(X: np.ndarray, names: list[str]) -> dict[str, dict]:
     "`typical`: the median of each column of X (the mean of a one-hot one, 0 where all is missing); `fill`: that of the columns that are hardly ever missing, to stand in where a creator leaves one out."
     middle = {n: float(np.mean(x) if "=" in n else np.nanmedian(x)) if np.isfinite(x).any() else 0.0 for n, x in zip(names, X.T)}
     return {"typical": middle, "fill": {n: middle[n] for n, x in zip(names, X.T) if np.isnan(x).mean() < 0.01}}
 
+
 def version(folder: Path) -> str:
     "The first twelve digits of the SHA-256 of all files of the model in `folder`, but for its version."
     digest = hashlib.sha256()
     for path in sorted(Path(folder).iterdir()):
         data = path.read_bytes()
-        if path.name == "model.json": data = json.dumps({k: v for k, v in json.loads(data).items() if k != "version"}, sort_keys=True).encode()
+        if path.name == "model.json":
+            data = json.dumps({k: v for k, v in json.loads(data).items() if k != "version"}, sort_keys=True).encode()
         digest.update(path.name.encode() + b"\0" + data)
     return digest.hexdigest()[:12]
+
 
 def save_predictor(folder: Path, model: Model, encoder: Encoder, about: dict) -> str:
     "Write everything a prediction needs to `folder`, whole or not at all; its version."
     with atomic(folder) as part:
         part.mkdir()
-        save_model(model, part); save_encoder(encoder, part)
+        save_model(model, part)
+        save_encoder(encoder, part)
         write_json(part / "model.json", about | {"family": model.family}, digits=9)
         found = version(part)
         write_json(part / "model.json", about | {"family": model.family, "version": found}, digits=9)

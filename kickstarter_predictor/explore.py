@@ -5,11 +5,8 @@
 # %% auto #0
 __all__ = ['completeness', 'wilson', 'success_by', 'plot_rates', 'bins', 'transformations', 'plot_distribution', 'odd_cells']
 
-# %% ../nbs/03_explore.ipynb #b35370ce
-import matplotlib.pyplot as plt
+# %% ../nbs/03_explore.ipynb #d7e8cc22
 import numpy as np, pandas as pd
-
-from .stage import param, root, show, show_findings, show_table, write_json
 
 # %% ../nbs/03_explore.ipynb #c59bf08e
 def completeness(frame: pd.DataFrame, by: str = "run_id") -> pd.DataFrame:
@@ -24,6 +21,7 @@ def wilson(successes, n, z: float = 1.96) -> tuple:
     centre, half = p + z**2 / (2 * n), z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
     return (centre - half) / (1 + z**2 / n), (centre + half) / (1 + z**2 / n)
 
+
 def success_by(frame: pd.DataFrame, by) -> pd.DataFrame:
     "Success rate by `by` (column name, or a Series aligned with `frame`): n, successes, rate, low, high (Wilson, 95 %)."
     table = frame.groupby(by, observed=True)["success"].agg(n="size", successes="sum")
@@ -34,22 +32,49 @@ def success_by(frame: pd.DataFrame, by) -> pd.DataFrame:
 def plot_rates(rates: pd.DataFrame, ax, title: str, xlabel: str = "success rate") -> None:
     "Dots with 95 % intervals, a row of `rates` (from `success_by`) each, n beside its label."
     y = np.arange(len(rates))
-    ax.errorbar(rates["rate"], y, xerr=[(rates["rate"] - rates["low"]).clip(lower=0), (rates["high"] - rates["rate"]).clip(lower=0)], fmt="o", ms=4, color="tab:green", ecolor="0.7")
+    ax.errorbar(
+        rates["rate"],
+        y,
+        xerr=[(rates["rate"] - rates["low"]).clip(lower=0), (rates["high"] - rates["rate"]).clip(lower=0)],
+        fmt="o",
+        ms=4,
+        color="tab:green",
+        ecolor="0.7",
+    )
     ax.set_yticks(y, [f"{i} ({n:,})" for i, n in zip(rates.index, rates["n"])], fontsize=8)
-    ax.set(title=title, xlabel=xlabel, xlim=(0, 1)); ax.grid(axis="x", alpha=0.3); ax.margins(y=0.02)
+    ax.set(title=title, xlabel=xlabel, xlim=(0, 1))
+    ax.grid(axis="x", alpha=0.3)
+    ax.margins(y=0.02)
+
 
 def bins(values: pd.Series, edges: list[float], form: str = "{:,.0f}") -> pd.Series:
     "`values` in bins with `edges` (left side included), labelled in words."
     text = [form.format(e) for e in edges]
-    return pd.cut(values, [-np.inf, *edges, np.inf], right=False, labels=[f"under {text[0]}", *(f"{a} to {b}" for a, b in zip(text, text[1:])), f"{text[-1]} and more"])
+    return pd.cut(
+        values,
+        [-np.inf, *edges, np.inf],
+        right=False,
+        labels=[f"under {text[0]}", *(f"{a} to {b}" for a, b in zip(text, text[1:])), f"{text[-1]} and more"],
+    )
 
 # %% ../nbs/03_explore.ipynb #53a3c15d
 def transformations(frame: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
     "Skewness of each of `columns` as it is and as log(1 + x), quantiles, and the transformation with the smaller absolute skewness."
+
     def row(c):
         x = frame[c].dropna()
         raw, logged = x.skew(), np.log1p(x).skew()
-        return {"column": c, "n": len(x), "1 %": x.quantile(0.01), "median": x.median(), "99 %": x.quantile(0.99), "skewness": raw, "skewness of log": logged, "take": "log" if abs(logged) < abs(raw) else "as it is"}
+        return {
+            "column": c,
+            "n": len(x),
+            "1 %": x.quantile(0.01),
+            "median": x.median(),
+            "99 %": x.quantile(0.99),
+            "skewness": raw,
+            "skewness of log": logged,
+            "take": "log" if abs(logged) < abs(raw) else "as it is",
+        }
+
     return pd.DataFrame([row(c) for c in columns])
 
 # %% ../nbs/03_explore.ipynb #178e058b
@@ -58,9 +83,18 @@ def plot_distribution(frame: pd.DataFrame, column: str, ax, title: str, log: boo
     values = frame[column].where(frame[column] > 0) if log else frame[column]
     edges = np.geomspace(*values.quantile([0.002, 0.998]), 40) if log else np.linspace(*values.quantile([0.002, 0.998]), 40)
     for success, colour in ((1, "tab:green"), (0, "0.35")):
-        ax.hist(values[frame["success"] == success].dropna(), edges, histtype="step", color=colour, lw=1.5, label=["failed", "successful"][success])
-    if log: ax.set_xscale("log")
-    ax.set(title=f"{title} (n = {values.notna().sum():,})", ylabel="campaigns"); ax.legend(frameon=False, fontsize=8)
+        ax.hist(
+            values[frame["success"] == success].dropna(),
+            edges,
+            histtype="step",
+            color=colour,
+            lw=1.5,
+            label=["failed", "successful"][success],
+        )
+    if log:
+        ax.set_xscale("log")
+    ax.set(title=f"{title} (n = {values.notna().sum():,})", ylabel="campaigns")
+    ax.legend(frameon=False, fontsize=8)
 
 # %% ../nbs/03_explore.ipynb #3ce1751a
 def odd_cells(frame: pd.DataFrame, min_rows: int = 20) -> pd.DataFrame:

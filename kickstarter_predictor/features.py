@@ -8,7 +8,7 @@ __all__ = ['KNOWN', 'DERIVED', 'STRENGTH', 'INPUTS', 'LEVELS', 'NUMBERS', 'BITS'
            'inputs', 'count', 'texts', 'TextScore', 'fit_text', 'Encoder', 'fit_encoder', 'save_encoder',
            'load_encoder', 'folds', 'feature_table', 'vocabulary', 'one_hot', 'matrix']
 
-# %% ../nbs/04_features.ipynb #fcc46516
+# %% ../nbs/04_features.ipynb #05d70ab7
 import json, re
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Mapping, Sequence
 import numpy as np, pandas as pd
 from sklearn.feature_extraction.text import HashingVectorizer
 
-from .stage import InputError, atomic, param, root, show, show_findings, show_table
+from .stage import InputError, atomic
 
 # %% ../nbs/04_features.ipynb #9fc5df29
 _FIELDS = """
@@ -58,30 +58,40 @@ disable_communication | after | no  | set on suspended projects
 fx_rate            | after    | no  | exchange rate of the day of the crawl
 success            | after    | no  | the label
 """
-KNOWN = pd.DataFrame([[p.strip() for p in line.split("|")] for line in _FIELDS.strip().splitlines()], columns=["field", "known", "use", "why"]).set_index("field")
+KNOWN = pd.DataFrame(
+    [[p.strip() for p in line.split("|")] for line in _FIELDS.strip().splitlines()], columns=["field", "known", "use", "why"]
+).set_index("field")
 DERIVED = {"goal_usd": "goal", "days": "deadline", "preparation_days": "created_at"}  # made by clean from launch-time fields
+
 
 class LeakageError(InputError):
     "A field that is not known at launch was about to enter a model."
+
 
 def check_known(fields) -> None:
     "Raise LeakageError for the first of `fields` that a model may not use."
     for field in fields:
         base = DERIVED.get(field, field)
-        if base not in KNOWN.index: raise LeakageError(f"{field}: not in the leakage table of 04_features; say there when it becomes known")
-        if KNOWN.loc[base, "use"] == "no": raise LeakageError(f"{field}: may not enter a model ({KNOWN.loc[base, 'why']})")
+        if base not in KNOWN.index:
+            raise LeakageError(f"{field}: not in the leakage table of 04_features; say there when it becomes known")
+        if KNOWN.loc[base, "use"] == "no":
+            raise LeakageError(f"{field}: may not enter a model ({KNOWN.loc[base, 'why']})")
 
 # %% ../nbs/04_features.ipynb #4551a8d1
 def auc(y, score) -> float:
     "Area under the ROC curve; NaN where `y` holds one outcome only."
     from sklearn.metrics import roc_auc_score
+
     return float(roc_auc_score(y, score)) if len(np.unique(y)) == 2 else float("nan")
+
 
 def auc_alone(values: pd.Series, y: np.ndarray, seed: int = 0) -> float:
     """AUC of the single field `values`: numbers and times as they are (missing ones lowest or highest, whatever helps), others by the
     leave-fold-out success rate of each value. At least 0.5 for numbers, for their direction is free."""
-    if values.notna().sum() == 0: return float("nan")
-    if pd.api.types.is_datetime64_any_dtype(values): values = values.astype("int64").where(values.notna())
+    if values.notna().sum() == 0:
+        return float("nan")
+    if pd.api.types.is_datetime64_any_dtype(values):
+        values = values.astype("int64").where(values.notna())
     if pd.api.types.is_bool_dtype(values) or pd.api.types.is_numeric_dtype(values):
         x = pd.to_numeric(values, errors="coerce").astype(float)
         return max(max(a, 1 - a) for a in (auc(y, x.fillna(x.min() - 1)), auc(y, x.fillna(x.max() + 1))))
@@ -91,10 +101,16 @@ def auc_alone(values: pd.Series, y: np.ndarray, seed: int = 0) -> float:
 # %% ../nbs/04_features.ipynb #6b4bc1a8
 STRENGTH = 10.0
 
+
 def shrunk_rates(values, y, prior, strength: float = STRENGTH) -> dict:
     "Success rate of each value, drawn towards the mean of `prior` (a rate a row) over its rows; {value: rate}."
-    table = pd.DataFrame({"value": np.asarray(values), "y": y, "prior": prior}).groupby("value").agg(n=("y", "size"), s=("y", "sum"), prior=("prior", "mean"))
+    table = (
+        pd.DataFrame({"value": np.asarray(values), "y": y, "prior": prior})
+        .groupby("value")
+        .agg(n=("y", "size"), s=("y", "sum"), prior=("prior", "mean"))
+    )
     return ((table["s"] + strength * table["prior"]) / (table["n"] + strength)).to_dict()
+
 
 def out_of_fold(values, y, fold, prior, strength: float = STRENGTH) -> np.ndarray:
     "The shrunk rate of each row's value from the rows of the other folds (`fold`: integers); `prior` where it is new there."
@@ -109,20 +125,32 @@ def out_of_fold(values, y, fold, prior, strength: float = STRENGTH) -> np.ndarra
 # %% ../nbs/04_features.ipynb #d736d601
 def shape(texts: Sequence[str | None]) -> np.ndarray:
     "Length, words, digits, punctuation marks and the share of capitals of each text: float array (n, 5), NaN for None."
+
     def one(t):
-        if not isinstance(t, str): return [np.nan] * 5
-        return [len(t), len(t.split()), len(re.findall(r"\d", t)), len(re.findall(r"[^\w\s]", t)), sum(map(str.isupper, t)) / max(len(t), 1)]
+        if not isinstance(t, str):
+            return [np.nan] * 5
+        return [
+            len(t),
+            len(t.split()),
+            len(re.findall(r"\d", t)),
+            len(re.findall(r"[^\w\s]", t)),
+            sum(map(str.isupper, t)) / max(len(t), 1),
+        ]
+
     return np.array([one(t) for t in texts], float).reshape(len(texts), 5)
+
 
 def roundness(goals: Sequence[float]) -> np.ndarray:
     "Trailing zeros and significant digits of each goal, in its own currency: 25000 has 3 and 2; float array (n, 2)."
     digits = [f"{g:.0f}" for g in goals]
     return np.array([[len(d) - len(d.rstrip("0")), len(d.rstrip("0"))] for d in digits], float).reshape(len(digits), 2)
 
+
 def clock(times: np.ndarray) -> np.ndarray:
     "Hour and minute (UTC) of each of `times`, NaN at exactly midnight, where a source has dates only: float array (n, 2)."
     seconds = np.asarray(times, "datetime64[s]").astype(np.int64) % 86_400
     return np.where(seconds == 0, np.nan, np.array([seconds // 3600, seconds // 60 % 60], float)).T
+
 
 def calendar(times: np.ndarray) -> np.ndarray:
     "Year with fraction, month and weekday (Monday 0) of each of `times`: float array (n, 3)."
@@ -130,58 +158,120 @@ def calendar(times: np.ndarray) -> np.ndarray:
     fraction = (day - year.astype("datetime64[D]")).astype(float) / 366
     return np.column_stack([year.astype(int) + 1970 + fraction, month.astype(int) % 12 + 1, (day.astype(int) + 3) % 7])
 
-# %% ../nbs/04_features.ipynb #ba4d5f25
-INPUTS = ["name", "blurb", "goal", "goal_usd", "currency", "country", "category", "parent", "launched_at", "deadline", "days", "preparation_days", "staff_pick", "video"]
+# %% ../nbs/04_features.ipynb #4260d6b9
+INPUTS = [
+    "name",
+    "blurb",
+    "goal",
+    "goal_usd",
+    "currency",
+    "country",
+    "category",
+    "parent",
+    "launched_at",
+    "deadline",
+    "days",
+    "preparation_days",
+    "staff_pick",
+    "video",
+]
 LEVELS = ["category", "parent", "country", "currency"]
 _SHAPE = ["length", "words", "digits", "punctuation", "capitals"]
-NUMBERS = ["log_goal", "goal_zeros", "goal_digits", "days", "log_preparation", "launch_year", "launch_month", "launch_weekday", "launch_hour", "deadline_hour", "deadline_minute",
-           *(f"name_{s}" for s in _SHAPE), *(f"blurb_{s}" for s in _SHAPE), "staff_pick", "video"]
+NUMBERS = [
+    "log_goal",
+    "goal_zeros",
+    "goal_digits",
+    "days",
+    "log_preparation",
+    "launch_year",
+    "launch_month",
+    "launch_weekday",
+    "launch_hour",
+    "deadline_hour",
+    "deadline_minute",
+    *(f"name_{s}" for s in _SHAPE),
+    *(f"blurb_{s}" for s in _SHAPE),
+    "staff_pick",
+    "video",
+]
+
 
 def numbers(columns: Mapping[str, Sequence]) -> np.ndarray:
     "The features `NUMBERS` of the campaigns given by `columns` (at least `INPUTS`, equally long): float32 array (n, len(NUMBERS))."
     check_known(columns)
     real = lambda c: np.array([np.nan if v is None or v is pd.NA else v for v in columns[c]], float)
     with np.errstate(divide="ignore", invalid="ignore"):
-        parts = [np.log10(real("goal_usd")), roundness(columns["goal"]), real("days"), np.log10(np.maximum(real("preparation_days"), 0.01)),
-                 calendar(columns["launched_at"]), clock(columns["launched_at"])[:, :1], clock(columns["deadline"]), shape(columns["name"]), shape(columns["blurb"]), real("staff_pick"), real("video")]
+        parts = [
+            np.log10(real("goal_usd")),
+            roundness(columns["goal"]),
+            real("days"),
+            np.log10(np.maximum(real("preparation_days"), 0.01)),
+            calendar(columns["launched_at"]),
+            clock(columns["launched_at"])[:, :1],
+            clock(columns["deadline"]),
+            shape(columns["name"]),
+            shape(columns["blurb"]),
+            real("staff_pick"),
+            real("video"),
+        ]
     return np.column_stack(parts).astype(np.float32)
 
+# %% ../nbs/04_features.ipynb #5ce44b9b
 def levels(columns: Mapping[str, Sequence]) -> dict[str, list[str]]:
     "The categorical inputs as strings, `(missing)` where there is none; a category is written `Parent/Category`, for names repeat."
     text = lambda c: [v if isinstance(v, str) else "(missing)" for v in columns[c]]
-    return {"category": [f"{p}/{c}" for p, c in zip(text("parent"), text("category"))], "parent": text("parent"), "country": text("country"), "currency": text("currency")}
+    return {
+        "category": [f"{p}/{c}" for p, c in zip(text("parent"), text("category"))],
+        "parent": text("parent"),
+        "country": text("country"),
+        "currency": text("currency"),
+    }
+
 
 def inputs(campaigns: pd.DataFrame) -> dict[str, Sequence]:
     "The launch-time columns of the table `campaigns` in the form `numbers`, `levels` and `texts` take."
-    plain = {c: campaigns[c].astype(object).where(campaigns[c].notna(), None).tolist() for c in INPUTS if c not in ("launched_at", "deadline")}
+    plain = {
+        c: campaigns[c].astype(object).where(campaigns[c].notna(), None).tolist() for c in INPUTS if c not in ("launched_at", "deadline")
+    }
     return plain | {c: campaigns[c].dt.tz_localize(None).to_numpy("datetime64[s]") for c in ("launched_at", "deadline")}
 
 # %% ../nbs/04_features.ipynb #7efa5f24
 BITS = 17  # of each of the two hashed vocabularies
 
+
 def _vectorizers(bits: int):
     common = dict(n_features=2**bits, norm=None, alternate_sign=False, dtype=np.float32)
-    return [HashingVectorizer(ngram_range=(1, 2), token_pattern=r"(?u)\b\w+\b", **common), HashingVectorizer(analyzer="char_wb", ngram_range=(2, 4), **common)]
+    return [
+        HashingVectorizer(ngram_range=(1, 2), token_pattern=r"(?u)\b\w+\b", **common),
+        HashingVectorizer(analyzer="char_wb", ngram_range=(2, 4), **common),
+    ]
+
 
 def count(texts: Sequence[str], bits: int = BITS):
     "Log counts (1 + log n) of hashed words and of hashed characters: two sparse matrices (n, 2**bits)."
     found = [v.transform(texts) for v in _vectorizers(bits)]
-    for m in found: m.data = 1 + np.log(m.data)
+    for m in found:
+        m.data = 1 + np.log(m.data)
     return found
+
 
 def texts(columns: Mapping[str, Sequence], with_blurb: bool = True) -> list[str]:
     "Name and blurb of each campaign as one text."
     return [f"{n or ''} \n {b or ''}" if with_blurb else n or "" for n, b in zip(columns["name"], columns["blurb"])]
 
+
 def _weigh(counts, idf):
     import scipy.sparse as sparse
     from sklearn.preprocessing import normalize
+
     weighed = [sparse.csr_matrix((m.data * w[m.indices], m.indices, m.indptr), m.shape) for m, w in zip(counts, idf)]
     return sparse.hstack([normalize(m, copy=False) for m in weighed], format="csr")
+
 
 @dataclass
 class TextScore:
     "Log odds of success by words: `idf` (two arrays of length 2**bits), `weights` (length 2 * 2**bits), `bias`."
+
     idf: list[np.ndarray]
     weights: np.ndarray
     bias: float
@@ -190,20 +280,26 @@ class TextScore:
         "The score of each row of `counts` (from `count`): float array (n,)."
         return _weigh(counts, self.idf) @ self.weights + self.bias
 
+
 def fit_text(counts, y: np.ndarray, seed: int = 0, strength: float = 2.0) -> TextScore:
     "Fit a TextScore to `counts` (from `count`) and the labels `y`; `strength` of the L2 penalty in campaigns."
     from sklearn.linear_model import SGDClassifier
+
     n = len(y)
     idf = [(np.log((1 + n) / (1 + m.getnnz(axis=0))) + 1).astype(np.float32) for m in counts]
-    model = SGDClassifier(loss="log_loss", alpha=strength / n, average=True, max_iter=8, tol=None, random_state=seed).fit(_weigh(counts, idf), y)
+    model = SGDClassifier(loss="log_loss", alpha=strength / n, average=True, max_iter=8, tol=None, random_state=seed).fit(
+        _weigh(counts, idf), y
+    )
     return TextScore(idf, model.coef_[0].astype(np.float32), float(model.intercept_[0]))
 
 # %% ../nbs/04_features.ipynb #d9e142c7
 LEARNED = ["text", "category", "parent", "country", "currency"]
 
+
 @dataclass
 class Encoder:
     "Learned features: `rates` {column: {level: rate}}, `prior` (overall rate), `text`, and whether the text includes the blurb."
+
     rates: dict[str, dict[str, float]]
     prior: float
     text: TextScore
@@ -216,11 +312,19 @@ class Encoder:
         rest = [[self.rates[c].get(v, self.prior) for v in levels[c]] for c in ("country", "currency")]
         return np.column_stack([self.text(counts), category, parent, *rest]).astype(np.float32)
 
-def fit_encoder(levels: Mapping[str, Sequence[str]], counts, y: np.ndarray, inner: np.ndarray, with_blurb: bool = True, seed: int = 0) -> tuple[Encoder, np.ndarray]:
+
+def fit_encoder(
+    levels: Mapping[str, Sequence[str]], counts, y: np.ndarray, inner: np.ndarray, with_blurb: bool = True, seed: int = 0
+) -> tuple[Encoder, np.ndarray]:
     "(encoder, its features for the training rows, each from the rows of the other `inner` folds: float32 array (n, 5))."
     prior = np.full(len(y), y.mean())
     parent = out_of_fold(levels["parent"], y, inner, prior)
-    oof = [np.empty(len(y)), out_of_fold(levels["category"], y, inner, parent), parent, *(out_of_fold(levels[c], y, inner, prior) for c in ("country", "currency"))]
+    oof = [
+        np.empty(len(y)),
+        out_of_fold(levels["category"], y, inner, parent),
+        parent,
+        *(out_of_fold(levels[c], y, inner, prior) for c in ("country", "currency")),
+    ]
     for k in np.unique(inner):
         rest, here = inner != k, inner == k
         oof[0][here] = fit_text([m[rest] for m in counts], y[rest], seed)([m[here] for m in counts])
@@ -233,13 +337,29 @@ def save_encoder(encoder: Encoder, folder: Path) -> None:
     "Write `encoder` to `folder` as encoder.json and text.npz (float32 arrays; no pickle)."
     folder = Path(folder)
     with atomic(folder / "encoder.json") as part:
-        part.write_text(json.dumps({"rates": {c: {k: round(v, 9) for k, v in sorted(r.items())} for c, r in encoder.rates.items()}, "prior": encoder.prior, "with_blurb": encoder.with_blurb, "bias": encoder.text.bias}, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
-    with atomic(folder / "text.npz") as part: np.savez_compressed(part, idf_words=encoder.text.idf[0], idf_characters=encoder.text.idf[1], weights=encoder.text.weights)
+        part.write_text(
+            json.dumps(
+                {
+                    "rates": {c: {k: round(v, 9) for k, v in sorted(r.items())} for c, r in encoder.rates.items()},
+                    "prior": encoder.prior,
+                    "with_blurb": encoder.with_blurb,
+                    "bias": encoder.text.bias,
+                },
+                indent=1,
+                sort_keys=True,
+                ensure_ascii=False,
+            )
+            + "\n"
+        )
+    with atomic(folder / "text.npz") as part:
+        np.savez_compressed(part, idf_words=encoder.text.idf[0], idf_characters=encoder.text.idf[1], weights=encoder.text.weights)
+
 
 def load_encoder(folder: Path) -> Encoder:
     "The encoder that `save_encoder` wrote to `folder`."
     about = json.loads((Path(folder) / "encoder.json").read_text())
-    with np.load(Path(folder) / "text.npz", allow_pickle=False) as a: text = TextScore([a["idf_words"], a["idf_characters"]], a["weights"], about["bias"])
+    with np.load(Path(folder) / "text.npz", allow_pickle=False) as a:
+        text = TextScore([a["idf_words"], a["idf_characters"]], a["weights"], about["bias"])
     return Encoder(about["rates"], about["prior"], text, about["with_blurb"])
 
 # %% ../nbs/04_features.ipynb #ef76ec87
@@ -247,43 +367,61 @@ def folds(y: np.ndarray, groups: np.ndarray, n: int = 5, seed: int = 0) -> np.nd
     "The fold (0 to n - 1) of each row: all rows of a group in one fold, success rates alike."
     rng = np.random.default_rng(seed)
     table = pd.DataFrame({"group": groups, "y": y}).groupby("group")["y"].agg(["size", "sum"])
-    table = table.assign(shuffle=rng.permutation(len(table))).sort_values(["size", "sum", "shuffle"], ascending=[False, False, True], kind="stable")
+    table = table.assign(shuffle=rng.permutation(len(table))).sort_values(
+        ["size", "sum", "shuffle"], ascending=[False, False, True], kind="stable"
+    )
     big = table["size"] > 1
     fold, load = np.empty(len(table), int), np.zeros((n, 2))
     for i, (size, successes) in enumerate(table.loc[big, ["size", "sum"]].to_numpy()):
-        fold[i] = np.argmin(load @ [1, 1e-3]); load[fold[i]] += [size, successes]
+        fold[i] = np.argmin(load @ [1, 1e-3])
+        load[fold[i]] += [size, successes]
     singles = np.arange(int((~big).sum()))
     order = np.argsort(load[:, 0], kind="stable")
-    fold[int(big.sum()):] = order[singles % n]
+    fold[int(big.sum()) :] = order[singles % n]
     return pd.Series(fold, index=table.index).loc[groups].to_numpy()
 
-# %% ../nbs/04_features.ipynb #a11290b9
-def feature_table(campaigns: pd.DataFrame, n_folds: int = 5, inner_folds: int = 5, seed: int = 0, bits: int = BITS, at_once: int = 1, progress=lambda steps: steps) -> tuple[pd.DataFrame, Encoder]:
+# %% ../nbs/04_features.ipynb #f72d4d15
+def feature_table(
+    campaigns: pd.DataFrame,
+    n_folds: int = 5,
+    inner_folds: int = 5,
+    seed: int = 0,
+    bits: int = BITS,
+    at_once: int = 1,
+    progress=lambda steps: steps,
+) -> tuple[pd.DataFrame, Encoder]:
     """(features, encoder): id, group, success, fold, `LEVELS`, `NUMBERS` and `LEARNED`@k for each fold k and for `all`; the encoder fitted on all rows.
 
     `at_once` folds are worked on at a time, with the same result; `progress` wraps the steps to show how far it is (for instance tqdm)."""
     from joblib import Parallel, delayed
+
     columns, y, group = inputs(campaigns), campaigns["success"].to_numpy(), campaigns["group"].to_numpy()
     with_blurb = any(b is not None for b in columns["blurb"])
     marks, counts, fold = levels(columns), count(texts(columns, with_blurb), bits), folds(y, group, n_folds, seed)
     table = {c: campaigns[c] for c in ("id", "group", "success")} | {"fold": fold} | marks | dict(zip(NUMBERS, numbers(columns).T))
+
     def learn(k):
         train, test = (np.arange(len(y)), np.arange(0)) if k == "all" else (np.flatnonzero(fold != k), np.flatnonzero(fold == k))
         pick = lambda rows: ({c: [v[i] for i in rows] for c, v in marks.items()}, [m[rows] for m in counts])
         encoder, oof = fit_encoder(*pick(train), y[train], folds(y[train], group[train], inner_folds, seed + 1), with_blurb, seed)
         learned = np.empty((len(y), len(LEARNED)), np.float32)
         learned[train] = oof
-        if len(test): learned[test] = encoder(*pick(test))
+        if len(test):
+            learned[test] = encoder(*pick(test))
         return encoder, {f"{name}@{k}": column for name, column in zip(LEARNED, learned.T)}
+
     steps = progress([*range(n_folds), "all"])
     found = Parallel(n_jobs=at_once, prefer="threads")(delayed(learn)(k) for k in steps)
-    for _, columns_of_fold in found: table |= columns_of_fold
+    for _, columns_of_fold in found:
+        table |= columns_of_fold
     return pd.DataFrame(table), found[-1][0]
 
+# %% ../nbs/04_features.ipynb #b963575a
 def vocabulary(features: pd.DataFrame, min_rows: int = 10) -> list[tuple[str, str]]:
     "The (column, level) pairs of `LEVELS` with at least `min_rows` rows: what a linear model gets a column of its own for."
     found = [(c, v) for c in LEVELS for v, n in features[c].value_counts().items() if n >= min_rows]
     return sorted(found)
+
 
 def one_hot(levels: Mapping[str, Sequence[str]], vocabulary: list[tuple[str, str]]) -> np.ndarray:
     "1 where a row of `levels` has the level of a column of `vocabulary`: float32 array (n, len(vocabulary))."
@@ -294,6 +432,7 @@ def one_hot(levels: Mapping[str, Sequence[str]], vocabulary: list[tuple[str, str
         rows = np.flatnonzero(cols >= 0)
         wide[rows, cols[rows]] = 1
     return wide
+
 
 def matrix(features: pd.DataFrame, k, drop: Sequence[str] = (), vocabulary: list[tuple[str, str]] = ()) -> tuple[np.ndarray, list[str]]:
     """(X, names): the model matrix of `features` for fold `k` (or `all`), float32: `NUMBERS` but for those in `drop`, `LEARNED`, and the

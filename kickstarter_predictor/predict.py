@@ -7,7 +7,7 @@ __all__ = ['Time', 'Campaign', 'to_campaign', 'Predictor', 'load_predictor', 'to
            'phrase', 'Reason', 'Prediction', 'base_rate', 'notes', 'predict', 'predict_many', 'score_snapshot',
            'as_text', 'main']
 
-# %% ../nbs/07_predict.ipynb #9aca0a38
+# %% ../nbs/07_predict.ipynb #f3bbf726
 import argparse, json, sys, tempfile
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta, timezone
@@ -19,25 +19,32 @@ import numpy as np, pandas as pd
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from .acquire import acquire
-from .clean import ROUND_RATES, clean_text, launch_fields, rules
-from .evaluate import calibrated, save_predictor, base_rates, typical
-from .features import INPUTS, LEARNED, NUMBERS, Encoder, count, inputs, levels, load_encoder, matrix, numbers, one_hot, texts, vocabulary
-from .stage import InputError, atomic, param, root, show, show_findings, show_table, write_json
-from .tune import FAMILIES, Model, load_model
+from .clean import ROUND_RATES, clean_text, launch_fields, repair_rules
+from .evaluate import calibrated
+from .features import LEARNED, NUMBERS, Encoder, count, inputs, levels, load_encoder, numbers, one_hot, texts
+from .stage import InputError, atomic, root
+from .tune import Model, load_model
 
-# %% ../nbs/07_predict.ipynb #ea4bf3a4
+# %% ../nbs/07_predict.ipynb #85b8b4f6
 def _utc(value):
     if isinstance(value, str):
-        try: value = datetime.fromisoformat(value)
-        except ValueError: raise ValueError("must be a date such as 2026-12-01, or a time such as 2026-12-01T18:30") from None
-    if isinstance(value, date) and not isinstance(value, datetime): value = datetime(value.year, value.month, value.day)
-    if isinstance(value, datetime): return value.astimezone(timezone.utc) if value.tzinfo else value.replace(tzinfo=timezone.utc)
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            raise ValueError("must be a date such as 2026-12-01, or a time such as 2026-12-01T18:30") from None
+    if isinstance(value, date) and not isinstance(value, datetime):
+        value = datetime(value.year, value.month, value.day)
+    if isinstance(value, datetime):
+        return value.astimezone(timezone.utc) if value.tzinfo else value.replace(tzinfo=timezone.utc)
     raise ValueError("must be a date such as 2026-12-01, or a time such as 2026-12-01T18:30")
+
 
 Time = Annotated[datetime, BeforeValidator(_utc)]
 
+
 class Campaign(BaseModel):
     "A campaign as its creator knows it before launch. Amounts in `currency`, `days` the length of the campaign, times in UTC."
+
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True, populate_by_name=True)
     name: Annotated[str, Field(min_length=1, max_length=200)]
     goal: Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
@@ -55,32 +62,44 @@ class Campaign(BaseModel):
 
     @model_validator(mode="after")
     def _length(self):
-        if self.deadline is None and self.days is None: raise ValueError("days: missing; give days (1 to 60 on Kickstarter) or a deadline")
+        if self.deadline is None and self.days is None:
+            raise ValueError("days: missing; give days (1 to 60 on Kickstarter) or a deadline")
         length = (self.deadline - self.launched_at) / timedelta(days=1) if self.deadline else self.days
-        if self.days is not None and abs(length - self.days) > 1: raise ValueError(f"days = {self.days:g}: the deadline is {length:.1f} days after the launch; give one of the two")
-        if not 0 < length <= 92: raise ValueError(f"deadline = {self.deadline:%Y-%m-%d}: must be after the launch, and by at most 92 days")
-        if self.created_at and self.created_at > self.launched_at: raise ValueError(f"created_at = {self.created_at:%Y-%m-%d}: must not be after the launch")
+        if self.days is not None and abs(length - self.days) > 1:
+            raise ValueError(f"days = {self.days:g}: the deadline is {length:.1f} days after the launch; give one of the two")
+        if not 0 < length <= 92:
+            raise ValueError(f"deadline = {self.deadline:%Y-%m-%d}: must be after the launch, and by at most 92 days")
+        if self.created_at and self.created_at > self.launched_at:
+            raise ValueError(f"created_at = {self.created_at:%Y-%m-%d}: must not be after the launch")
         return self
 
+# %% ../nbs/07_predict.ipynb #93900134
 def to_campaign(fields: Mapping) -> Campaign:
     "`fields` as a Campaign; an InputError that names the first wrong field, its value and what is allowed."
-    if isinstance(fields, Campaign): return fields
-    if not isinstance(fields, Mapping): raise InputError(f"a campaign is an object of names and values, not {type(fields).__name__}")
-    try: return Campaign.model_validate({str(k): v for k, v in fields.items()})
+    if isinstance(fields, Campaign):
+        return fields
+    if not isinstance(fields, Mapping):
+        raise InputError(f"a campaign is an object of names and values, not {type(fields).__name__}")
+    try:
+        return Campaign.model_validate({str(k): v for k, v in fields.items()})
     except ValidationError as e:
         first = e.errors()[0]
         name, said = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")
-        if first["type"] == "extra_forbidden": raise InputError(f"{name}: unknown field; there are {', '.join(Campaign.model_fields)}") from None
-        if first["type"] == "missing": raise InputError(f"{name}: missing; a campaign needs name, goal, launched_at and days or deadline") from None
+        if first["type"] == "extra_forbidden":
+            raise InputError(f"{name}: unknown field; there are {', '.join(Campaign.model_fields)}") from None
+        if first["type"] == "missing":
+            raise InputError(f"{name}: missing; a campaign needs name, goal, launched_at and days or deadline") from None
         raise InputError(said if not name else f"{name} = {first['input']!r}: {said[0].lower()}{said[1:]}") from None
 
 # %% ../nbs/07_predict.ipynb #308f9828
 @dataclass
 class Predictor:
     "A model with its encoder and `about` (model.json)."
+
     model: Model
     encoder: Encoder
     about: dict
+
 
 @lru_cache(maxsize=4)
 def _load(folder: str, stamp: int) -> Predictor:
@@ -88,31 +107,54 @@ def _load(folder: str, stamp: int) -> Predictor:
     about = json.loads((path / "model.json").read_text())
     return Predictor(load_model(about["family"], path), load_encoder(path), about)
 
+
 def load_predictor(folder: Path | None = None) -> Predictor:
     "The predictor in `folder` (default: artifacts/model of the repository); kept in memory until the folder changes."
     path = Path(folder) if folder else root() / "artifacts" / "model"
-    if not (path / "model.json").exists(): raise InputError(f"{folder or 'artifacts/model'}: holds no model; run `dvc repro` to make one, or name another folder")
-    try: return _load(str(path.resolve()), (path / "model.json").stat().st_mtime_ns)
-    except (ValueError, KeyError, OSError) as e: raise InputError(f"{folder or 'artifacts/model'}: its model cannot be read ({type(e).__name__}); run `dvc repro` to make it anew") from None
+    if not (path / "model.json").exists():
+        raise InputError(f"{folder or 'artifacts/model'}: holds no model; run `dvc repro` to make one, or name another folder")
+    try:
+        return _load(str(path.resolve()), (path / "model.json").stat().st_mtime_ns)
+    except (ValueError, KeyError, OSError) as e:
+        raise InputError(
+            f"{folder or 'artifacts/model'}: its model cannot be read ({type(e).__name__}); run `dvc repro` to make it anew"
+        ) from None
 
 # %% ../nbs/07_predict.ipynb #52b9cf56
 def to_columns(campaigns: list[Campaign], about: dict) -> dict[str, list]:
     "The launch-time columns `INPUTS` of `campaigns`; raises InputError for a currency without a known rate."
+
     def rate(c):
         found = about["usd_rates"].get(c.currency) or ROUND_RATES.get(c.currency)
-        if not found: raise InputError(f"currency = {c.currency!r}: not known; allowed are {', '.join(sorted({*about['usd_rates'], *ROUND_RATES}))}")
+        if not found:
+            raise InputError(f"currency = {c.currency!r}: not known; allowed are {', '.join(sorted({*about['usd_rates'], *ROUND_RATES}))}")
         return found
+
     day, naive = timedelta(days=1), lambda t: np.datetime64(t.replace(tzinfo=None), "s")
     ends = [c.deadline or c.launched_at + c.days * day for c in campaigns]
     of = lambda field: [getattr(c, field) for c in campaigns]
-    return {"name": [clean_text(n) for n in of("name")], "blurb": [clean_text(b) if b else None for b in of("blurb")], "goal": of("goal"), "goal_usd": [c.goal * rate(c) for c in campaigns],
-            "currency": of("currency"), "country": of("country"), "category": of("category"), "parent": [c.parent or _parent_of(c.category, about) for c in campaigns],
-            "launched_at": np.array([naive(c.launched_at) for c in campaigns]), "deadline": np.array([naive(e) for e in ends]), "days": [(e - c.launched_at) / day for c, e in zip(campaigns, ends)],
-            "preparation_days": [(c.launched_at - c.created_at) / day if c.created_at else None for c in campaigns], "staff_pick": of("staff_pick"), "video": of("video")}
+    return {
+        "name": [clean_text(n) for n in of("name")],
+        "blurb": [clean_text(b) if b else None for b in of("blurb")],
+        "goal": of("goal"),
+        "goal_usd": [c.goal * rate(c) for c in campaigns],
+        "currency": of("currency"),
+        "country": of("country"),
+        "category": of("category"),
+        "parent": [c.parent or _parent_of(c.category, about) for c in campaigns],
+        "launched_at": np.array([naive(c.launched_at) for c in campaigns]),
+        "deadline": np.array([naive(e) for e in ends]),
+        "days": [(e - c.launched_at) / day for c, e in zip(campaigns, ends)],
+        "preparation_days": [(c.launched_at - c.created_at) / day if c.created_at else None for c in campaigns],
+        "staff_pick": of("staff_pick"),
+        "video": of("video"),
+    }
+
 
 def _parent_of(category: str | None, about: dict) -> str | None:
     parents = {pair.split("/")[0] for pair in about["base_rates"]["category"] if pair.split("/", 1)[1] == category}
     return parents.pop() if len(parents) == 1 else None
+
 
 def vectors(columns: Mapping, predictor: Predictor) -> np.ndarray:
     "The model matrix of `columns`: float32 (n, features), in the order of the model's names; inputs left out are filled where the model never met a gap."
@@ -121,18 +163,34 @@ def vectors(columns: Mapping, predictor: Predictor) -> np.ndarray:
     X = np.hstack([numbers(columns), predictor.encoder(marks, counts)])
     names = [*NUMBERS, "text", *(f"{c}_rate" for c in LEARNED[1:])]
     X = X[:, [names.index(n) for n in about["names"] if "=" not in n]]
-    if about["vocabulary"]: X = np.hstack([X, one_hot(marks, [tuple(v) for v in about["vocabulary"]])])
+    if about["vocabulary"]:
+        X = np.hstack([X, one_hot(marks, [tuple(v) for v in about["vocabulary"]])])
     fill = np.array([about["fill"].get(n, np.nan) for n in about["names"]], np.float32)
     return np.where(np.isnan(X), fill, X)
 
 # %% ../nbs/07_predict.ipynb #626381c7
-_OF = {"log_goal": "goal", "goal_zeros": "goal", "goal_digits": "goal", "log_preparation": "created_at", "launch_year": "launched_at", "launch_month": "launched_at", "launch_weekday": "launched_at",
-       "launch_hour": "launched_at", "deadline_hour": "launched_at", "deadline_minute": "launched_at", "text": "words", "parent": "category", "currency": "country"}
+_OF = {
+    "log_goal": "goal",
+    "goal_zeros": "goal",
+    "goal_digits": "goal",
+    "log_preparation": "created_at",
+    "launch_year": "launched_at",
+    "launch_month": "launched_at",
+    "launch_weekday": "launched_at",
+    "launch_hour": "launched_at",
+    "deadline_hour": "launched_at",
+    "deadline_minute": "launched_at",
+    "text": "words",
+    "parent": "category",
+    "currency": "country",
+}
+
 
 def input_of(feature: str) -> str:
     "The input of a campaign that a feature is made of: `name_words` of `name`, `country=DE` of `country`."
     base = feature.split("=")[0].removesuffix("_rate")
     return base.split("_")[0] if base.startswith(("name_", "blurb_")) else _OF.get(base, base)
+
 
 def contributions(predictor: Predictor, x: np.ndarray) -> dict[str, float]:
     "How much each input of the one campaign `x` (1, features) moves the log odds, {input: log odds}."
@@ -140,6 +198,7 @@ def contributions(predictor: Predictor, x: np.ndarray) -> dict[str, float]:
     inputs_ = np.array([input_of(n) for n in names], dtype=object)
     if model.booster is not None:
         import xgboost
+
         moved = model.booster.predict(xgboost.DMatrix(x, nthread=1), pred_contribs=True)[0, :-1]
         return {i: float(moved[inputs_ == i].sum()) for i in dict.fromkeys(inputs_)}
     usual = np.array([predictor.about["typical"][n] for n in names], np.float32)
@@ -148,37 +207,57 @@ def contributions(predictor: Predictor, x: np.ndarray) -> dict[str, float]:
     scores = model(changed)
     return {i: float(scores[0] - s) for i, s in zip(unique, scores[1:])}
 
-# %% ../nbs/07_predict.ipynb #823f36fe
+# %% ../nbs/07_predict.ipynb #24130e37
 _SYMBOLS = {"USD": "$", "EUR": "€", "GBP": "£"}
+
 
 def phrase(name: str, c: Mapping) -> str:
     "The input `name` of the columns `c` of one campaign in words."
     days = lambda d: f"{d:.0f} day{'s' if round(d) != 1 else ''}"
     given = lambda v, yes, no, unknown: unknown if v is None else yes if v else no
     match name:
-        case "goal": return f"a goal of {_SYMBOLS.get(c['currency'][0], c['currency'][0] + ' ')}{c['goal'][0]:,.0f}"
-        case "days": return f"a length of {days(c['days'][0])}"
-        case "created_at": return f"a preparation of {days(c['preparation_days'][0])}" if c["preparation_days"][0] is not None else "a typical preparation time (not given)"
-        case "launched_at": return f"a launch on {(t := c['launched_at'][0].astype(datetime)):%A}, {t.day} {t:%B %Y}"
-        case "category": return f"the category {' / '.join(filter(None, [c['parent'][0], c['category'][0]])) or '(not given)'}"
-        case "country": return f"the country {c['country'][0] or '(not given)'} with {c['currency'][0]}"
-        case "words": return "the wording of name and blurb"
-        case "name": return "the style of the name (length, case, punctuation)"
-        case "blurb": return "the style of the blurb (length, case, punctuation)" if c["blurb"][0] else "the lack of a blurb"
-        case "staff_pick": return given(c["staff_pick"][0], "a staff pick", "no staff pick", "staff pick (not given)")
-        case "video": return given(c["video"][0], "a video", "no video", "video (not given)")
+        case "goal":
+            return f"a goal of {_SYMBOLS.get(c['currency'][0], c['currency'][0] + ' ')}{c['goal'][0]:,.0f}"
+        case "days":
+            return f"a length of {days(c['days'][0])}"
+        case "created_at":
+            return (
+                f"a preparation of {days(c['preparation_days'][0])}"
+                if c["preparation_days"][0] is not None
+                else "a typical preparation time (not given)"
+            )
+        case "launched_at":
+            return f"a launch on {(t := c['launched_at'][0].astype(datetime)):%A}, {t.day} {t:%B %Y}"
+        case "category":
+            return f"the category {' / '.join(filter(None, [c['parent'][0], c['category'][0]])) or '(not given)'}"
+        case "country":
+            return f"the country {c['country'][0] or '(not given)'} with {c['currency'][0]}"
+        case "words":
+            return "the wording of name and blurb"
+        case "name":
+            return "the style of the name (length, case, punctuation)"
+        case "blurb":
+            return "the style of the blurb (length, case, punctuation)" if c["blurb"][0] else "the lack of a blurb"
+        case "staff_pick":
+            return given(c["staff_pick"][0], "a staff pick", "no staff pick", "staff pick (not given)")
+        case "video":
+            return given(c["video"][0], "a video", "no video", "video (not given)")
     return name
+
 
 @dataclass
 class Reason:
     "One input of a campaign: its name, the points of probability (-100 to 100) it moved the prediction by, and that in words."
+
     input: str
     points: float
     text: str
 
+
 @dataclass
 class Prediction:
     "Probability (0 to 1), base rate of comparable campaigns (which, how many), reasons (largest first), notes on what was unknown, model version and data."
+
     probability: float
     base_rate: float
     base_of: str
@@ -189,22 +268,33 @@ class Prediction:
     model: str
     data: str
 
+# %% ../nbs/07_predict.ipynb #9fd8e847
 def base_rate(parent, category, about: dict) -> tuple[str, dict]:
     "(which, {rate, n}) of the campaigns most like it: its subcategory if 20 or more are known, else its parent, else all."
     rates = about["base_rates"]
     for kind, key in (("category", f"{parent}/{category}"), ("parent", parent)):
-        if (found := rates[kind].get(key)) and found["n"] >= 20: return key, found
+        if (found := rates[kind].get(key)) and found["n"] >= 20:
+            return key, found
     return "all campaigns", rates["all"]
+
 
 def notes(campaign: Campaign, columns: Mapping, about: dict) -> list[str]:
     "What the model does not know of `campaign`, and what it takes instead."
     said, parent, category = [], columns["parent"][0], columns["category"][0]
     if category and f"{parent}/{category}" not in about["base_rates"]["category"]:
-        said.append(f"category {category!r} is unknown to the model" + (f" in {parent!r}" if parent else "") + (f"; it falls back to {parent!r}" if parent in about["base_rates"]["parent"] else "; it falls back to all campaigns"))
-    elif parent and parent not in about["base_rates"]["parent"]: said.append(f"parent category {parent!r} is unknown to the model; it falls back to all campaigns")
-    if not category and not parent: said.append("no category given; the model takes all campaigns together")
-    if campaign.country and campaign.country not in about["levels"]["country"]: said.append(f"country {campaign.country!r} is unknown to the model; it takes the overall rate")
-    if campaign.created_at is None and "log_preparation" in about["fill"]: said.append(f"no creation date given; {10 ** about['fill']['log_preparation']:.0f} days of preparation are assumed")
+        said.append(
+            f"category {category!r} is unknown to the model"
+            + (f" in {parent!r}" if parent else "")
+            + (f"; it falls back to {parent!r}" if parent in about["base_rates"]["parent"] else "; it falls back to all campaigns")
+        )
+    elif parent and parent not in about["base_rates"]["parent"]:
+        said.append(f"parent category {parent!r} is unknown to the model; it falls back to all campaigns")
+    if not category and not parent:
+        said.append("no category given; the model takes all campaigns together")
+    if campaign.country and campaign.country not in about["levels"]["country"]:
+        said.append(f"country {campaign.country!r} is unknown to the model; it takes the overall rate")
+    if campaign.created_at is None and "log_preparation" in about["fill"]:
+        said.append(f"no creation date given; {10 ** about['fill']['log_preparation']:.0f} days of preparation are assumed")
     return said
 
 # %% ../nbs/07_predict.ipynb #1c2abf75
@@ -219,73 +309,133 @@ def predict(campaign: Mapping | Campaign, predictor: Predictor | None = None, wi
     which, rate = base_rate(columns["parent"][0], campaign.category, about)
     moved = contributions(predictor, x) if with_reasons else {}
     points = {i: 100 * (p - float(calibrated(score - m, calibrator))) for i, m in moved.items() if abs(m) > 1e-9}
-    reasons = [Reason(i, d, f"{phrase(i, columns)} {'raises' if d > 0 else 'lowers'} it by {abs(d):.0f} point{'s' if round(abs(d)) != 1 else ''}") for i, d in sorted(points.items(), key=lambda r: -abs(r[1]))]
-    return Prediction(p, rate["rate"], which, rate["n"], reasons, notes(campaign, columns, about), about["version"], about["family"], about["data"])
+    reasons = [
+        Reason(i, d, f"{phrase(i, columns)} {'raises' if d > 0 else 'lowers'} it by {abs(d):.0f} point{'s' if round(abs(d)) != 1 else ''}")
+        for i, d in sorted(points.items(), key=lambda r: -abs(r[1]))
+    ]
+    return Prediction(
+        p, rate["rate"], which, rate["n"], reasons, notes(campaign, columns, about), about["version"], about["family"], about["data"]
+    )
+
 
 def predict_many(frame: pd.DataFrame, predictor: Predictor | None = None) -> pd.DataFrame:
     "`probability` and `base_rate` of each row of `frame`, whose columns are `Campaign`'s fields; same index. Raises InputError that names row and field."
     predictor = predictor or load_predictor()
     campaigns = []
     for at, row in zip(frame.index, frame.astype(object).where(frame.notna(), None).to_dict("records")):
-        try: campaigns.append(to_campaign({k: v.to_pydatetime() if isinstance(v, pd.Timestamp) else v for k, v in row.items() if v is not None}))
-        except InputError as e: raise InputError(f"row {at}: {e}") from None
-    if not campaigns: return pd.DataFrame({"probability": [], "base_rate": []}, index=frame.index)
+        try:
+            campaigns.append(
+                to_campaign({k: v.to_pydatetime() if isinstance(v, pd.Timestamp) else v for k, v in row.items() if v is not None})
+            )
+        except InputError as e:
+            raise InputError(f"row {at}: {e}") from None
+    if not campaigns:
+        return pd.DataFrame({"probability": [], "base_rate": []}, index=frame.index)
     columns = to_columns(campaigns, predictor.about)
     rates = [base_rate(p, c, predictor.about)[1]["rate"] for p, c in zip(columns["parent"], columns["category"])]
-    return pd.DataFrame({"probability": calibrated(predictor.model(vectors(columns, predictor)), predictor.about["calibrator"]), "base_rate": rates}, index=frame.index)
+    return pd.DataFrame(
+        {"probability": calibrated(predictor.model(vectors(columns, predictor)), predictor.about["calibrator"]), "base_rate": rates},
+        index=frame.index,
+    )
 
-# %% ../nbs/07_predict.ipynb #8a450f16
+# %% ../nbs/07_predict.ipynb #fed98d44
 def score_snapshot(snapshot: Path, out: Path, predictor: Predictor | None = None, quiet: bool = False) -> dict[str, int]:
     "Write `id,probability` of every project of `snapshot` (file or folder) to the CSV `out`; {projects, rejected}."
     predictor, out = predictor or load_predictor(), Path(out)
     with tempfile.TemporaryDirectory() as tmp:
         provenance, _ = acquire(snapshot, Path(tmp) / "projects.parquet", quiet=quiet)
         projects = pd.read_parquet(Path(tmp) / "projects.parquet")
-    for rule in rules():
-        if rule.mend is not None: projects = rule.mend(projects)
-    known = launch_fields(projects.assign(goal=projects["goal"].where(projects["goal"].gt(0) & np.isfinite(projects["goal"]), 0.01), static_usd_rate=projects["static_usd_rate"].fillna(1.0)))
+    for rule in repair_rules():
+        projects = rule.mend(projects)
+    known = launch_fields(
+        projects.assign(
+            goal=projects["goal"].where(projects["goal"].gt(0) & np.isfinite(projects["goal"]), 0.01),
+            static_usd_rate=projects["static_usd_rate"].fillna(1.0),
+        )
+    )
     p = calibrated(predictor.model(vectors(inputs(known), predictor)), predictor.about["calibrator"])
-    with atomic(out) as part: pd.DataFrame({"id": projects["id"], "probability": p.round(6)}).to_csv(part, index=False)
+    with atomic(out) as part:
+        pd.DataFrame({"id": projects["id"], "probability": p.round(6)}).to_csv(part, index=False)
     return {"projects": len(projects), "rejected": int(provenance["rejected"].sum())}
 
-# %% ../nbs/07_predict.ipynb #b7c1463a
+# %% ../nbs/07_predict.ipynb #b05f1c17
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("kickstarter-predict", description="How likely a Kickstarter campaign is to reach its goal, before launch, and why.")
+    parser = argparse.ArgumentParser(
+        "kickstarter-predict", description="How likely a Kickstarter campaign is to reach its goal, before launch, and why."
+    )
     parser.add_argument("--json", metavar="FILE", help="read the campaign's fields from a JSON object in FILE; - for standard input")
     parser.add_argument("--batch", metavar="SNAPSHOT", help="score every project of a snapshot (file or folder) into --out")
     parser.add_argument("--out", metavar="CSV", help="where --batch writes id,probability")
     parser.add_argument("--model", metavar="DIR", help="folder of the model (default: artifacts/model)")
     parser.add_argument("--format", choices=["text", "json"], default="text", help="form of the answer")
-    known = {"name": "", "blurb": "one sentence", "goal": "in the currency", "currency": "such as USD", "country": "two letters", "category": "subcategory", "parent": "parent category", "days": "of funding",
-             "launched_at": "date or time, default today", "deadline": "instead of days", "created_at": "when the draft was begun", "staff_pick": "true or false", "video": "true or false"}
+    known = {
+        "name": "",
+        "blurb": "one sentence",
+        "goal": "in the currency",
+        "currency": "such as USD",
+        "country": "two letters",
+        "category": "subcategory",
+        "parent": "parent category",
+        "days": "of funding",
+        "launched_at": "date or time, default today",
+        "deadline": "instead of days",
+        "created_at": "when the draft was begun",
+        "staff_pick": "true or false",
+        "video": "true or false",
+    }
     for field, text in known.items():
-        names = [f"--{field.replace('_', '-')}", *{"launched_at": ["--launch"], "created_at": ["--created"], "parent": ["--parent-category"]}.get(field, [])]
+        names = [
+            f"--{field.replace('_', '-')}",
+            *{"launched_at": ["--launch"], "created_at": ["--created"], "parent": ["--parent-category"]}.get(field, []),
+        ]
         parser.add_argument(*names, dest=field, help=text or None)
     return parser
+
 
 def _campaign(args) -> dict:
     given = {k: v for k, v in vars(args).items() if k in Campaign.model_fields and v is not None}
     if args.json:
         source = "standard input" if args.json == "-" else args.json
-        try: read = json.loads(sys.stdin.read() if args.json == "-" else Path(args.json).read_text(encoding="utf-8"))
-        except OSError as e: raise InputError(f"{source}: {e.strerror.lower()}") from None
-        except ValueError as e: raise InputError(f"{source}: not JSON ({e})") from None
-        if not isinstance(read, dict): raise InputError(f"{source}: holds no JSON object of campaign fields")
+        try:
+            read = json.loads(sys.stdin.read() if args.json == "-" else Path(args.json).read_text(encoding="utf-8"))
+        except OSError as e:
+            raise InputError(f"{source}: {e.strerror.lower()}") from None
+        except ValueError as e:
+            raise InputError(f"{source}: not JSON ({e})") from None
+        if not isinstance(read, dict):
+            raise InputError(f"{source}: holds no JSON object of campaign fields")
         given = read | given
-    if not {"launched_at", "launch"} & given.keys(): given["launched_at"] = datetime.now(timezone.utc).date().isoformat()
+    if not {"launched_at", "launch"} & given.keys():
+        given["launched_at"] = datetime.now(timezone.utc).date().isoformat()
     return given
 
+# %% ../nbs/07_predict.ipynb #d4aa380e
 def as_text(p: Prediction) -> str:
     "The prediction `p` for a person to read."
-    lines = [f"Probability of success: {p.probability:.0%}", f"Base rate: {p.base_rate:.0%} ({p.base_of}, {p.base_n:,} campaigns)", "", *(f"  {r.points:+5.1f}  {r.text}" for r in p.reasons[:8])]
-    return "\n".join([*lines, *([""] if p.notes else []), *(f"Note: {n}." for n in p.notes), "", f"Model {p.model_version} ({p.model}). {p.data.replace('**', '')}"])
+    lines = [
+        f"Probability of success: {p.probability:.0%}",
+        f"Base rate: {p.base_rate:.0%} ({p.base_of}, {p.base_n:,} campaigns)",
+        "",
+        *(f"  {r.points:+5.1f}  {r.text}" for r in p.reasons[:8]),
+    ]
+    return "\n".join(
+        [
+            *lines,
+            *([""] if p.notes else []),
+            *(f"Note: {n}." for n in p.notes),
+            "",
+            f"Model {p.model_version} ({p.model}). {p.data.replace('**', '')}",
+        ]
+    )
+
 
 def main(argv: list[str] | None = None) -> int:
     "`kickstarter-predict`: 0 if it went well; 1 and one line on stderr if what was given cannot be used."
     args = _parser().parse_args(argv)
     try:
         if args.batch:
-            if not args.out: raise InputError("--out: missing; name the CSV that --batch shall write")
+            if not args.out:
+                raise InputError("--out: missing; name the CSV that --batch shall write")
             counted = score_snapshot(Path(args.batch), Path(args.out), load_predictor(args.model))
             print(f"{counted['projects']:,} projects scored, {counted['rejected']:,} lines rejected: {args.out}", file=sys.stderr)
             return 0

@@ -88,13 +88,14 @@ Technology|16|6526716|-3.42|1.01|3.03
 Theater|17|16743775|-2.70|1.07|2.33
 """  # parent: id, colour, staff pick, video, preparation
 
-SURE = 12.  # log-odds of a page on which the crawl holds nothing but successes
+SURE = 12.0  # log-odds of a page on which the crawl holds nothing but successes
 
 # %% ../nbs/00_sample.ipynb #a114fe7c
 def pages():
     "One row per category page: parent, name, slug, share (sums to 1), offset (log-odds), goal, and the parent's columns"
-    top = pd.DataFrame([l.split("|") for l in PARENTS.strip().splitlines()],
-                       columns="parent parent_id color staff_offset video_offset prep_mean".split())
+    top = pd.DataFrame(
+        [l.split("|") for l in PARENTS.strip().splitlines()], columns="parent parent_id color staff_offset video_offset prep_mean".split()
+    )
     top = top.astype({c: int for c in ("parent_id", "color")} | {c: float for c in top.columns[3:]})
     rows = []
     for line in PAGES.strip().replace(";\n", "; ").splitlines():
@@ -155,10 +156,12 @@ PL|Poland|Warsaw,Mazowieckie
 # %% ../nbs/00_sample.ipynb #b73412aa
 def currencies():
     "One row per currency: code, symbol, trailing (bool), share (sums to 1), rate (USD), offset (log-odds), countries (list)"
-    t = pd.DataFrame([l.split("|") for l in CURRENCIES.strip().splitlines()],
-                     columns="code symbol trailing share rate offset countries".split())
+    t = pd.DataFrame(
+        [l.split("|") for l in CURRENCIES.strip().splitlines()], columns="code symbol trailing share rate offset countries".split()
+    )
     t = t.astype(dict(share=float, rate=float, offset=float)).assign(trailing=t.trailing == "1", countries=t.countries.str.split())
     return t.assign(share=t.share / t.share.sum())
+
 
 @cache
 def places():
@@ -167,9 +170,21 @@ def places():
     return {c: (name, [tuple(x.replace("_", " ").split(",")) for x in towns.split()]) for c, name, towns in rows}
 
 # %% ../nbs/00_sample.ipynb #d17ea04e
-YEARS = dict(zip(range(2017, 2025), (  # shares of launches: on sure pages, on the others
-    (0.1297, 0.2297), (0.1139, 0.1789), (0.0967, 0.1569), (0.1346, 0.138), (0.1789, 0.1321), (0.2752, 0.142),
-    (0.0622, 0.0201), (0.0088, 0.0023))))
+YEARS = dict(
+    zip(
+        range(2017, 2025),
+        (  # shares of launches: on sure pages, on the others
+            (0.1297, 0.2297),
+            (0.1139, 0.1789),
+            (0.0967, 0.1569),
+            (0.1346, 0.138),
+            (0.1789, 0.1321),
+            (0.2752, 0.142),
+            (0.0622, 0.0201),
+            (0.0088, 0.0023),
+        ),
+    )
+)
 MONTHS = (0.093, 0.082, 0.097, 0.086, 0.09, 0.081, 0.08, 0.079, 0.084, 0.094, 0.079, 0.055)  # shares of launches, January first
 DAYS = (  # shares of lengths: four rows by goal (to 1,000 dollars, 5,000, 20,000, above), then the same on sure pages
     (0.342, 0.038, 0.343, 0.089, 0.074, 0.113),
@@ -179,7 +194,8 @@ DAYS = (  # shares of lengths: four rows by goal (to 1,000 dollars, 5,000, 20,00
     (0.374, 0.055, 0.323, 0.118, 0.065, 0.065),
     (0.227, 0.069, 0.351, 0.159, 0.098, 0.097),
     (0.148, 0.086, 0.37, 0.219, 0.121, 0.057),
-    (0.076, 0.083, 0.333, 0.293, 0.141, 0.072),)
+    (0.076, 0.083, 0.333, 0.293, 0.141, 0.072),
+)
 SPANS = ((7, 26), (26, 29.5), (30, 30), (30.1, 36), (36, 50), (60, 60))  # days, of the columns of DAYS
 GOAL_SD, GOAL_SKEW = 0.67, 0.044  # of log10 goal within a page, in dollars
 PREP = dict(weights=dict(goal=0.396, t=0.161, sure=0.459, days_60=-0.438), sd=1.52)
@@ -194,20 +210,22 @@ def choose(rng, shares, n=None):
     u = rng.random(n or len(edges)) * edges[:, -1]
     return (u[:, None] >= edges).sum(1) if len(edges) > 1 else np.searchsorted(edges[0], u, side="right")
 
+
 def linear(terms, weights):
     "Weighted sum over the columns of `terms` named in `weights`"
     return sum(w * np.asarray(terms[k], float) for k, w in weights.items())
+
 
 def logistic(x):
     "Probability of the log-odds `x`"
     return 1 / (1 + np.exp(-np.asarray(x, float)))
 
 # %% ../nbs/00_sample.ipynb #f9c8b24a
-def round_goal(goal, rng, odd=.12):
+def round_goal(goal, rng, odd=0.12):
     "`goal` (any currency) moved to the nearest round figure of two digits, except for a share `odd` left to the whole unit"
     goal = np.asarray(goal, float)
     nice = np.array([1, 1.2, 1.5, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 7.5, 8, 9, 10])
-    power = 10. ** np.floor(np.log10(goal))
+    power = 10.0 ** np.floor(np.log10(goal))
     near = nice[np.abs(np.log(nice) - np.log(goal / power)[:, None]).argmin(1)]
     return np.maximum(1, np.where(rng.random(len(goal)) < odd, np.round(goal), np.round(near * power)))
 
@@ -217,8 +235,10 @@ def launch_terms(f):
     g = f["goal"] - 3.7
     terms = dict(goal=g, goal2=g**2, t=f["t"], late=f["t"] > 3, sure=f["sure"], days_60=f["days"] >= 50)
     for c in ("prep", "video"):
-        if c in f: terms[c] = f[c] - 2.7 if c == "prep" else f[c]
+        if c in f:
+            terms[c] = f[c] - 2.7 if c == "prep" else f[c]
     return terms
+
 
 def draw_dates(rng, sure):
     "Launch times in Unix seconds, 2017 to mid 2024, one per element of the boolean array `sure`"
@@ -228,30 +248,33 @@ def draw_dates(rng, sure):
     return start.astype(int) + (rng.random(len(year)) * 30 * 86400).astype(int)
 
 # %% ../nbs/00_sample.ipynb #901a38a3
-WHOLE_RATE = .14  # campaigns of other than 30 or 60 days that last whole days: the others end at a chosen hour
-ODD_GOAL_RATE = .0015  # each of a goal of 1 and of a goal of 100,000,000
+WHOLE_RATE = 0.14  # campaigns of other than 30 or 60 days that last whole days: the others end at a chosen hour
+ODD_GOAL_RATE = 0.0015  # each of a goal of 1 and of a goal of 100,000,000
+
 
 def draw_campaigns(n, rng):
     "A frame of `n` campaigns before launch: page, currency, country, goal (log10 USD), amount, times (Unix s), days, prep, video, staff"
     market, money = pages(), currencies()
     f = market.iloc[choose(rng, market.share, n)].reset_index(drop=True).rename(columns={"id": "page_id"})
     cur = money.iloc[choose(rng, money.share, n)].reset_index(drop=True)
-    f = f.assign(sure=f.offset == SURE, currency=cur.code, currency_offset=cur.offset, symbol=cur.symbol, trailing=cur.trailing, fx_rate=cur.rate)
+    f = f.assign(
+        sure=f.offset == SURE, currency=cur.code, currency_offset=cur.offset, symbol=cur.symbol, trailing=cur.trailing, fx_rate=cur.rate
+    )
     f["country"] = [c[min(int(u * u * len(c)), len(c) - 1)] for c, u in zip(cur.countries, rng.random(n))]
-    f["rate"] = np.where(cur.code == "USD", 1, np.round(cur.rate * np.exp(rng.normal(0, .06, n)), 8))
+    f["rate"] = np.where(cur.code == "USD", 1, np.round(cur.rate * np.exp(rng.normal(0, 0.06, n)), 8))
     f["launched_at"] = draw_dates(rng, f.sure)
     z = rng.normal(size=n)
     goal = 10 ** (f.goal_mean + GOAL_SD * (z - GOAL_SKEW * (z**2 - 1)))
     f["amount"] = round_goal(np.maximum(goal / f.rate, 1), rng)
     odd = rng.random(n)
-    f.loc[odd < ODD_GOAL_RATE, "amount"], f.loc[odd > 1 - ODD_GOAL_RATE, "amount"] = 1., 1e8
+    f.loc[odd < ODD_GOAL_RATE, "amount"], f.loc[odd > 1 - ODD_GOAL_RATE, "amount"] = 1.0, 1e8
     f["goal"] = np.log10(f.amount * f.rate)
     span = np.array(SPANS)[choose(rng, np.array(DAYS)[np.digitize(f.goal, (3, 3.7, 4.3)) + 4 * f.sure])]
     days = span[:, 0] + rng.random(n) * (span[:, 1] - span[:, 0])
     f["days"] = np.where(rng.random(n) < WHOLE_RATE, np.floor(days), np.round(days, 2))
     f["launched_at"] = np.minimum(f.launched_at, SNAPSHOT - 86400 - f.days * 86400).astype(int)
     f["t"] = f.launched_at / (365.25 * 86400) - 50
-    f["prep"] = np.abs(f.prep_mean + linear(launch_terms(f), PREP["weights"]) + rng.normal(0, PREP["sd"], n)) + .01
+    f["prep"] = np.abs(f.prep_mean + linear(launch_terms(f), PREP["weights"]) + rng.normal(0, PREP["sd"], n)) + 0.01
     f["video"] = rng.random(n) < logistic(f.video_offset + linear(launch_terms(f), VIDEO))
     f["staff"] = rng.random(n) < logistic(f.staff_offset + linear(launch_terms(f), STAFF))
     return f
@@ -323,6 +346,7 @@ def word_table(text):
     t = pd.DataFrame([e.split(" ", 3) for e in re.split("; |\n", text.strip())], columns="word share weight phrase".split())
     return t.assign(share=t.share.astype(float) / 1000, weight=t.weight.astype(float))
 
+
 def vocabulary():
     "Parent category to the list of its words"
     return {p: w.split() for p, w in (l.split("|") for l in VOCABULARY.strip().splitlines())}
@@ -332,46 +356,84 @@ def take(items, u):
     "The element of `items` at the fraction `u` (0 to 1)"
     return items[int(u * len(items))]
 
+
 def bare_name(u, foreign=()):
     "Two or three words that name a project, from at least six uniforms; with `foreign`, one of those words is the first"
     a, b = take(ADJECTIVES, u[0]).title(), take(THINGS, u[1]).title()
     c = take(foreign, u[2]) if len(foreign) else take(THINGS, u[2]).title()
-    return take([f"{c} & {b}", f"The {a} {c}", f"The {a} {c}", f"{a} {c}", f"{a} {c}", f"{c} of {b}", f"{c} in the {b}", f"{c}",
-                 f"{b} {c}", f"{c} and {b}", f"{a} {c} {b}", f"{c}, {b}"], u[3])
+    return take(
+        [
+            f"{c} & {b}",
+            f"The {a} {c}",
+            f"The {a} {c}",
+            f"{a} {c}",
+            f"{a} {c}",
+            f"{c} of {b}",
+            f"{c} in the {b}",
+            f"{c}",
+            f"{b} {c}",
+            f"{c} and {b}",
+            f"{a} {c} {b}",
+            f"{c}, {b}",
+        ],
+        u[3],
+    )
+
 
 def write_name(kind, vocab, phrases, u, foreign=()):
     "A name of at most 60 characters: bare name, `phrases` (`*` is the name), then words of `vocab` or the page's `kind` up to a length"
     name = bare_name(u, foreign)
     for p in phrases:
         longer = p.replace("*", name) if "*" in p else f"{name} {p}"
-        if len(longer) <= 60: name = longer
+        if len(longer) <= 60:
+            name = longer
     goal, sep = 10 + 48 * u[4], take([": ", " - ", ", ", " | ", " / "], u[5])
     for i, v in enumerate(u[6:12]):
-        word = kind if v < .35 else take(vocab if v < .75 else ADJECTIVES, (v * 7919) % 1).title()
+        word = kind if v < 0.35 else take(vocab if v < 0.75 else ADJECTIVES, (v * 7919) % 1).title()
         longer = name + (sep if i == 0 else " ") + word
-        if len(longer) > min(goal + 3, 60): break
-        if word.lower() not in name.lower(): name = longer
+        if len(longer) > min(goal + 3, 60):
+            break
+        if word.lower() not in name.lower():
+            name = longer
     return name
 
 # %% ../nbs/00_sample.ipynb #959b0f37
-FILLERS = ["under a {a} sky", "with a {a} {t}", "from the {t} to the {t}", "for every {t}", "near the {a} {t}", "as {a} as a {t}",
-           "in the spirit of the {t}", "one {t} at a time", "for {a} days", "on a {a} {t}", "by the {t}", "and a {a} {t}"]
+FILLERS = [
+    "under a {a} sky",
+    "with a {a} {t}",
+    "from the {t} to the {t}",
+    "for every {t}",
+    "near the {a} {t}",
+    "as {a} as a {t}",
+    "in the spirit of the {t}",
+    "one {t} at a time",
+    "for {a} days",
+    "on a {a} {t}",
+    "by the {t}",
+    "and a {a} {t}",
+]
+
 
 def write_blurb(vocab, phrases, u):
     "A sentence of at most 135 characters: what it is (`vocab`), then `phrases`, then fillers up to a length near the limit"
     text = take(["One {a} {v}", "{v} and {v}", "This {v} {v}", "The {a} {v} {v}", "Our {v} of {t}", "{a} {v}"], u[0])
-    fill = lambda s, i: re.sub(r"\{(.)\}", lambda m: take(dict(a=ADJECTIVES, t=THINGS, v=vocab)[m[1]], (u[i] * 7919 * (m.start() + 1)) % 1), s)
+    fill = lambda s, i: re.sub(
+        r"\{(.)\}", lambda m: take(dict(a=ADJECTIVES, t=THINGS, v=vocab)[m[1]], (u[i] * 7919 * (m.start() + 1)) % 1), s
+    )
     text, length, used = fill(text, 1), 134 - 110 * u[2] ** 3.2, []
     for k, p in enumerate(phrases):
-        if len(text) + len(p) + 2 <= 134: text, used = text + ", " + p, used + [k]
+        if len(text) + len(p) + 2 <= 134:
+            text, used = text + ", " + p, used + [k]
     for i in range(4, 12):
         longer = f"{text} {fill(take(FILLERS, u[i]), i)}"
-        if len(longer) > length: break
+        if len(longer) > length:
+            break
         text = longer
     return text[0].upper() + text[1:] + ".", used
 
 # %% ../nbs/00_sample.ipynb #3ebd9825
-FOREIGN_RATE = .06  # names with a letter outside ASCII
+FOREIGN_RATE = 0.06  # names with a letter outside ASCII
+
 
 def draw_text(f, rng):
     "A copy of the campaigns `f` with name, blurb, their lengths and `text`, the log-odds brought by their words"
@@ -382,32 +444,69 @@ def draw_text(f, rng):
     names, blurbs, text = [], [], np.zeros(n)
     for i, (parent, kind, cur) in enumerate(zip(f.parent, f.name, f.currency)):
         named, told = (np.flatnonzero(h[i]) for h in hits)
-        exotic = FOREIGN if foreign[i, 0] < FOREIGN_RATE else JAPANESE if cur == "JPY" and foreign[i, 1] < .4 else ()
+        exotic = FOREIGN if foreign[i, 0] < FOREIGN_RATE else JAPANESE if cur == "JPY" and foreign[i, 1] < 0.4 else ()
         name = write_name(kind, vocab[parent], [name_p[k] for k in named[:3]], u[i, :12], exotic)
         blurb, used = write_blurb(vocab[parent], [blurb_p[k] for k in told], u[i, 12:])
         text[i] = sum(name_w[k] for k in named[:3]) + sum(blurb_w[told[k]] for k in used)
         names.append(name), blurbs.append(blurb)
-    return f.rename(columns={"name": "page"}).assign(name=names, blurb=blurbs, name_len=[len(s) for s in names],
-                                                       blurb_len=[len(s) for s in blurbs], text=text)
+    return f.rename(columns={"name": "page"}).assign(
+        name=names, blurb=blurbs, name_len=[len(s) for s in names], blurb_len=[len(s) for s in blurbs], text=text
+    )
 
 # %% ../nbs/00_sample.ipynb #7704b452
 OUTCOME = dict(
-    goal=-1.459, goal_high=-1.338, goal_huge=-0.464, prep=0.434, prep_long=-0.482, days_30=-0.389,
-    days_45=-0.477, days_60=-1.037, days_whole=-0.249, staff=2.292, video=0.846, t=0.171, staff_goal=0.122,
-    video_goal=0.564, goal_prep=0.07, goal_t=-0.038, video_t=-0.082, name_short=-0.259, blurb_short=-0.26,
-    text=1.4)
+    goal=-1.459,
+    goal_high=-1.338,
+    goal_huge=-0.464,
+    prep=0.434,
+    prep_long=-0.482,
+    days_30=-0.389,
+    days_45=-0.477,
+    days_60=-1.037,
+    days_whole=-0.249,
+    staff=2.292,
+    video=0.846,
+    t=0.171,
+    staff_goal=0.122,
+    video_goal=0.564,
+    goal_prep=0.07,
+    goal_t=-0.038,
+    video_t=-0.082,
+    name_short=-0.259,
+    blurb_short=-0.26,
+    text=1.4,
+)
 SHARPNESS = 1.38  # factor on the log-odds
 BASE = 0.52  # log-odds added to all, which sets the overall rate of success
 
+
 def outcome_terms(f):
     "The terms of the log-odds of success, by the names of `OUTCOME`, from columns goal, prep, days, staff, video, t, name_len, blurb_len, text"
-    g, p, v, s = f["goal"] - 3.7, f["prep"] - 2.7, f["video"] * 1., f["staff"] * 1.
+    g, p, v, s = f["goal"] - 3.7, f["prep"] - 2.7, f["video"] * 1.0, f["staff"] * 1.0
     d = f["days"]
-    return dict(goal=g, goal_high=np.maximum(g - .5, 0), goal_huge=np.maximum(g - 1, 0), prep=p, prep_long=np.maximum(p - .3, 0),
-                days_30=(d > 29.5) & (d < 30.1), days_45=(d >= 36) & (d < 50), days_60=d >= 50, days_whole=d % 1 < .001, staff=s, video=v, t=f["t"],
-                staff_goal=s * g, video_goal=v * g, goal_prep=g * p, goal_t=g * f["t"], video_t=v * f["t"],
-                name_short=f["name_len"] <= 20,
-                blurb_short=f["blurb_len"] <= 60, text=f["text"])
+    return dict(
+        goal=g,
+        goal_high=np.maximum(g - 0.5, 0),
+        goal_huge=np.maximum(g - 1, 0),
+        prep=p,
+        prep_long=np.maximum(p - 0.3, 0),
+        days_30=(d > 29.5) & (d < 30.1),
+        days_45=(d >= 36) & (d < 50),
+        days_60=d >= 50,
+        days_whole=d % 1 < 0.001,
+        staff=s,
+        video=v,
+        t=f["t"],
+        staff_goal=s * g,
+        video_goal=v * g,
+        goal_prep=g * p,
+        goal_t=g * f["t"],
+        video_t=v * f["t"],
+        name_short=f["name_len"] <= 20,
+        blurb_short=f["blurb_len"] <= 60,
+        text=f["text"],
+    )
+
 
 def success_logit(f):
     "Log-odds of success of each campaign of `f`, as drawn by `draw_campaigns` and `draw_text`"
@@ -415,8 +514,9 @@ def success_logit(f):
     return np.where(f["sure"], SURE, logit)
 
 # %% ../nbs/00_sample.ipynb #1aee6944
-STATE_SHARES = dict(canceled=.049, suspended=.004, live=.012)  # of all projects; the others succeed or fail
-CREATOR_RATE = .85  # creators per project
+STATE_SHARES = dict(canceled=0.049, suspended=0.004, live=0.012)  # of all projects; the others succeed or fail
+CREATOR_RATE = 0.85  # creators per project
+
 
 def draw_outcomes(f, rng):
     "A copy of `f` with state, pledged (in the project's currency), backers, deadline, state_changed_at, id and creator"
@@ -425,44 +525,75 @@ def draw_outcomes(f, rng):
     k = choose(rng, [*STATE_SHARES.values(), 1 - sum(STATE_SHARES.values())], n)
     state = np.where(k < 3, np.array([*STATE_SHARES, ""])[k], np.where(won, "successful", "failed"))
     live, good = state == "live", state == "successful"
-    launched = np.where(live, SNAPSHOT - (.05 + .9 * rng.random(n)) * f.days * 86400, f.launched_at).astype(int)
+    launched = np.where(live, SNAPSHOT - (0.05 + 0.9 * rng.random(n)) * f.days * 86400, f.launched_at).astype(int)
     deadline = launched + (f.days * 86400).astype(int)
-    ratio = np.where(good, 1 + np.exp(np.minimum(rng.normal(-1.39, 2.2, n), 4)),
-                     np.minimum(np.exp(rng.normal(-4.1, 2.6, n)), .97) * (rng.random(n) > .067))
-    pledged = np.round(np.where(good, np.maximum(f.amount * ratio, f.amount), np.minimum(f.amount * ratio, f.amount * .97)), 2)
-    backers = np.where(pledged > 0, np.ceil(pledged * f.rate / np.exp(rng.normal(4.2, .71, n))), 0).astype(int)
+    ratio = np.where(
+        good,
+        1 + np.exp(np.minimum(rng.normal(-1.39, 2.2, n), 4)),
+        np.minimum(np.exp(rng.normal(-4.1, 2.6, n)), 0.97) * (rng.random(n) > 0.067),
+    )
+    pledged = np.round(np.where(good, np.maximum(f.amount * ratio, f.amount), np.minimum(f.amount * ratio, f.amount * 0.97)), 2)
+    backers = np.where(pledged > 0, np.ceil(pledged * f.rate / np.exp(rng.normal(4.2, 0.71, n))), 0).astype(int)
     stopped = np.where(live, launched, launched + (rng.random(n) * f.days * 86400).astype(int))
-    changed = np.where(np.isin(state, ["successful", "failed"]), deadline + (rng.random(n) < .3) * rng.integers(1, 4, n), stopped)
+    changed = np.where(np.isin(state, ["successful", "failed"]), deadline + (rng.random(n) < 0.3) * rng.integers(1, 4, n), stopped)
     ids = rng.choice(4_000_000, n, replace=False).astype(np.int64) * 537 + rng.integers(0, 537, n) + 1000
     people = np.r_[np.arange(int(n * CREATOR_RATE)), rng.integers(0, int(n * CREATOR_RATE), n - int(n * CREATOR_RATE))]
-    return f.assign(state=state, pledged=pledged, backers=backers, launched_at=launched, deadline=deadline, state_changed_at=changed,
-                    created_at=launched - (np.expm1(f.prep) * 86400).astype(int), id=ids, creator=rng.permutation(people), luck=rng.random(n))
+    return f.assign(
+        state=state,
+        pledged=pledged,
+        backers=backers,
+        launched_at=launched,
+        deadline=deadline,
+        state_changed_at=changed,
+        created_at=launched - (np.expm1(f.prep) * 86400).astype(int),
+        id=ids,
+        creator=rng.permutation(people),
+        luck=rng.random(n),
+    )
 
-# %% ../nbs/00_sample.ipynb #c4da78e5
+# %% ../nbs/00_sample.ipynb #e92d68e6
 WEB = "https://www.kickstarter.com"
 SURNAMES = "Studio Press Works Collective Lab Workshop House Company Project Club".split()
+
 
 def page_url(slug):
     "Address of the category page `slug`"
     return f"{WEB}/discover/categories/{slug.replace(' ', '%20')}"
 
+
 def slugify(name):
     "The project's part of its address: at most 50 characters of a-z, 0-9 and hyphens"
     return re.sub(r"[^a-z0-9]+", "-", name.lower())[:50].strip("-") or "project"
 
+# %% ../nbs/00_sample.ipynb #160a1808
 def category_record(r):
     "`category` of the row `r`; a parent category has neither `parent_id` nor `parent_name`, as in the raw files"
     parent = {} if r.top else dict(parent_id=int(r.parent_id), parent_name=r.parent)
-    return dict(id=int(r.page_id), name=r.page, slug=r.slug, position=int(r.position), **parent, color=int(r.color),
-                urls=dict(web=dict(discover=page_url(r.slug).replace("https", "http"))))
+    return dict(
+        id=int(r.page_id),
+        name=r.page,
+        slug=r.slug,
+        position=int(r.position),
+        **parent,
+        color=int(r.color),
+        urls=dict(web=dict(discover=page_url(r.slug).replace("https", "http"))),
+    )
+
 
 def creator_record(k):
     "`creator` number `k`, an invented one"
-    u, uid = (k * .6180339887) % 1, 100_000 + k * 7
+    u, uid = (k * 0.6180339887) % 1, 100_000 + k * 7
     avatar = {size: f"https://ksr-ugc.imgix.net/a{uid}.jpg?w={w}" for size, w in (("thumb", 40), ("small", 160), ("medium", 160))}
-    return dict(id=uid, name=f"{take(THINGS, u).title()} {take(SURNAMES, (u * 991) % 1)}", is_registered=None, chosen_currency=None,
-                is_superbacker=None, avatar=avatar, urls=dict(web=dict(user=f"{WEB}/profile/{uid}"),
-                api=dict(user=f"https://api.kickstarter.com/v1/users/{uid}")))
+    return dict(
+        id=uid,
+        name=f"{take(THINGS, u).title()} {take(SURNAMES, (u * 991) % 1)}",
+        is_registered=None,
+        chosen_currency=None,
+        is_superbacker=None,
+        avatar=avatar,
+        urls=dict(web=dict(user=f"{WEB}/profile/{uid}"), api=dict(user=f"https://api.kickstarter.com/v1/users/{uid}")),
+    )
+
 
 def location_record(country, u):
     "`location`: one of the towns of `country`, at the fraction `u`"
@@ -470,68 +601,134 @@ def location_record(country, u):
     (town, state), full = take(towns, u), name.removeprefix("the ")
     slug, woe = slugify(f"{town}-{state}"), 2_000_000 + 100 * list(places()).index(country) + int(u * len(towns))
     shown = f"{town}, {state if country == 'US' else full}"
-    return dict(id=woe, name=town, slug=slug, short_name=shown, displayable_name=shown, localized_name=town, country=country, state=state,
-                type="Town", is_root=False, expanded_country=full, urls=dict(
-                web=dict(discover=f"{WEB}/discover/places/{slug}", location=f"{WEB}/locations/{slug}"),
-                api=dict(nearby_projects=f"https://api.kickstarter.com/v1/discover?woe_id={woe}")))
+    return dict(
+        id=woe,
+        name=town,
+        slug=slug,
+        short_name=shown,
+        displayable_name=shown,
+        localized_name=town,
+        country=country,
+        state=state,
+        type="Town",
+        is_root=False,
+        expanded_country=full,
+        urls=dict(
+            web=dict(discover=f"{WEB}/discover/places/{slug}", location=f"{WEB}/locations/{slug}"),
+            api=dict(nearby_projects=f"https://api.kickstarter.com/v1/discover?woe_id={woe}"),
+        ),
+    )
 
-# %% ../nbs/00_sample.ipynb #424c418d
+# %% ../nbs/00_sample.ipynb #51d46651
 def profile_record(r):
     "`profile`: active for a third of the successes and for nobody else"
-    pid, active = int(r.id) % 5_000_000, r.state == "successful" and r.luck < .33
+    pid, active = int(r.id) % 5_000_000, r.state == "successful" and r.luck < 0.33
     img = f"https://ksr-ugc.imgix.net/p{pid}.jpg"
-    return dict(id=pid, project_id=pid, state="active" if active else "inactive",
-                state_changed_at=int(r.state_changed_at if active else r.created_at), name=r.name_ if active else None,
-                blurb=None, background_color=None, text_color=None, link_background_color=None, link_text_color=None, link_text=None,
-                link_url=None, show_feature_image=bool(active and r.luck < .06), background_image_opacity=.8,
-                should_show_feature_image_section=True,
-                feature_image_attributes=dict(image_urls=dict(default=f"{img}?w=1552", baseball_card=f"{img}?w=560")))
+    return dict(
+        id=pid,
+        project_id=pid,
+        state="active" if active else "inactive",
+        state_changed_at=int(r.state_changed_at if active else r.created_at),
+        name=r.name_ if active else None,
+        blurb=None,
+        background_color=None,
+        text_color=None,
+        link_background_color=None,
+        link_text_color=None,
+        link_text=None,
+        link_url=None,
+        show_feature_image=bool(active and r.luck < 0.06),
+        background_image_opacity=0.8,
+        should_show_feature_image_section=True,
+        feature_image_attributes=dict(image_urls=dict(default=f"{img}?w=1552", baseball_card=f"{img}?w=560")),
+    )
+
 
 def number(x):
     "A whole number as int, as the crawler writes it, and any other rounded to 8 places"
     return int(x) if float(x).is_integer() else round(float(x), 8)
 
+# %% ../nbs/00_sample.ipynb #08f59b78
 def record(r):
     "The `data` of one line, from a row of `draw_outcomes` (its `name` given as `name_`) and its `source_url`"
     usd, here = r.pledged * r.rate, f"{WEB}/projects/{100_000 + r.creator * 7}/{slugify(r.name_)}"
     won, img = r.state == "successful", f"https://ksr-ugc.imgix.net/assets/{r.id}_original.jpg"
     suffix = {"canceled": " (Canceled)", "suspended": " (Suspended)"}.get(r.state, "")
-    return dict(id=int(r.id), photo=dict(key=f"assets/{r.id}_original.jpg", full=f"{img}?w=560", thumb=f"{img}?w=48"),
-        name=r.name_ + suffix, blurb=r.blurb, goal=number(r.amount), pledged=number(r.pledged), state=r.state, slug=slugify(r.name_),
-        disable_communication=r.state == "suspended", country=r.country, country_displayable_name=places()[r.country][0],
-        currency=r.currency, currency_symbol=r.symbol, currency_trailing_code=bool(r.trailing), deadline=int(r.deadline),
-        state_changed_at=int(r.state_changed_at), created_at=int(r.created_at), launched_at=int(r.launched_at), staff_pick=bool(r.staff),
-        is_starrable=r.state == "live", backers_count=int(r.backers), static_usd_rate=number(r.rate), usd_pledged=str(round(float(usd), 8)),
-        converted_pledged_amount=int(r.pledged * r.fx_rate), fx_rate=number(r.fx_rate), current_currency="USD", usd_type="domestic",
-        creator=creator_record(int(r.creator)), location=location_record(r.country, (r.luck * 97) % 1), category=category_record(r),
-        profile=profile_record(r), spotlight=won, urls=dict(web=dict(project=f"{here}?ref=discovery_category_newest", rewards=f"{here}/rewards")),
-        source_url=r.source_url, video=dict(status="successful") if r.video else None)
+    return dict(
+        id=int(r.id),
+        photo=dict(key=f"assets/{r.id}_original.jpg", full=f"{img}?w=560", thumb=f"{img}?w=48"),
+        name=r.name_ + suffix,
+        blurb=r.blurb,
+        goal=number(r.amount),
+        pledged=number(r.pledged),
+        state=r.state,
+        slug=slugify(r.name_),
+        disable_communication=r.state == "suspended",
+        country=r.country,
+        country_displayable_name=places()[r.country][0],
+        currency=r.currency,
+        currency_symbol=r.symbol,
+        currency_trailing_code=bool(r.trailing),
+        deadline=int(r.deadline),
+        state_changed_at=int(r.state_changed_at),
+        created_at=int(r.created_at),
+        launched_at=int(r.launched_at),
+        staff_pick=bool(r.staff),
+        is_starrable=r.state == "live",
+        backers_count=int(r.backers),
+        static_usd_rate=number(r.rate),
+        usd_pledged=str(round(float(usd), 8)),
+        converted_pledged_amount=int(r.pledged * r.fx_rate),
+        fx_rate=number(r.fx_rate),
+        current_currency="USD",
+        usd_type="domestic",
+        creator=creator_record(int(r.creator)),
+        location=location_record(r.country, (r.luck * 97) % 1),
+        category=category_record(r),
+        profile=profile_record(r),
+        spotlight=won,
+        urls=dict(web=dict(project=f"{here}?ref=discovery_category_newest", rewards=f"{here}/rewards")),
+        source_url=r.source_url,
+        video=dict(status="successful") if r.video else None,
+    )
 
 # %% ../nbs/00_sample.ipynb #58f3f39d
 def records(f):
     "The `data` objects of the campaigns `f`, each with the page on which it was found"
-    shown = ((f.state == "successful") & ((f.luck * 31) % 1 < .12)) | ((f.state == "live") & ((f.luck * 31) % 1 < .5))
+    shown = ((f.state == "successful") & ((f.luck * 31) % 1 < 0.12)) | ((f.state == "live") & ((f.luck * 31) % 1 < 0.5))
     url = np.where(shown, f.parent.str.lower(), f.slug)
     return [record(r) for r in f.assign(source_url=[page_url(s) for s in url]).rename(columns={"name": "name_"}).itertuples(index=False)]
 
 # %% ../nbs/00_sample.ipynb #b455d38f
-REPEAT_RATE = .04  # projects listed twice; half unchanged, a quarter seen earlier, a quarter later
-DIRT = dict(blurb=.004, location=.006, rate=.003, parent=.016, entity=.5)  # nulls; the last: of names with &, those as &amp;
-MALFORMED = ('{"table_id":"Kickstarter","robot_id":"kickstarter_pred', '{"table_id":"Kickstarter","data":{"id":17,"name":"Cut of',
-             "<html><head><title>503 Service Temporarily Unavailable</title></head></html>", "{}", "[]", '"Kickstarter"',
-             '{"table_id":"Kickstarter","data":null}', '{"table_id":"Kickstarter","data":{"id":"none","category":[]}}')
+REPEAT_RATE = 0.04  # projects listed twice; half unchanged, a quarter seen earlier, a quarter later
+DIRT = dict(blurb=0.004, location=0.006, rate=0.003, parent=0.016, entity=0.5)  # nulls; the last: of names with &, those as &amp;
+MALFORMED = (
+    '{"table_id":"Kickstarter","robot_id":"kickstarter_pred',
+    '{"table_id":"Kickstarter","data":{"id":17,"name":"Cut of',
+    "<html><head><title>503 Service Temporarily Unavailable</title></head></html>",
+    "{}",
+    "[]",
+    '"Kickstarter"',
+    '{"table_id":"Kickstarter","data":null}',
+    '{"table_id":"Kickstarter","data":{"id":"none","category":[]}}',
+)
+
 
 def soil(data, rng):
     "Copies of the records `data` with nulls, missing parents and HTML entities at the rates of `DIRT`"
     u, out = rng.random((len(data), 6)), []
     for d, x in zip(data, u):
         d, c = dict(d), dict(d["category"])
-        if x[0] < DIRT["blurb"]: d["blurb"] = None
-        if x[1] < DIRT["location"]: d["location"] = None
-        if x[2] < DIRT["rate"]: d["static_usd_rate"] = None
+        if x[0] < DIRT["blurb"]:
+            d["blurb"] = None
+        if x[1] < DIRT["location"]:
+            d["location"] = None
+        if x[2] < DIRT["rate"]:
+            d["static_usd_rate"] = None
         if x[3] < DIRT["parent"] and "parent_id" in c:
-            c = c | dict(parent_id=None, parent_name=None) if x[4] < .5 else {k: v for k, v in c.items() if not k.startswith("parent")}
-        if x[5] < DIRT["entity"]: d["name"] = d["name"].replace("&", "&amp;")
+            c = c | dict(parent_id=None, parent_name=None) if x[4] < 0.5 else {k: v for k, v in c.items() if not k.startswith("parent")}
+        if x[5] < DIRT["entity"]:
+            d["name"] = d["name"].replace("&", "&amp;")
         out.append(d | dict(category=c))
     return out
 
@@ -543,13 +740,23 @@ def repeat_rows(data, rng):
         d = data[i]
         parent = page_url(d["category"]["slug"].split("/")[0])
         copy = d | dict(source_url=parent if d["source_url"] != parent else page_url(d["category"]["slug"]) + "?sort=newest")
-        if u < .25 and d["state"] in ("successful", "failed"):  # as it stood one day after the launch
-            copy |= dict(state="live", state_changed_at=d["launched_at"], spotlight=False, is_starrable=True, pledged=0, backers_count=0,
-                         usd_pledged="0.0", converted_pledged_amount=0, profile=d["profile"] | dict(state="inactive", show_feature_image=False,
-                         name=None, state_changed_at=d["created_at"]))
-        elif u > .75: copy |= dict(state_changed_at=d["state_changed_at"] + int(60 + 3600 * u))
+        if u < 0.25 and d["state"] in ("successful", "failed"):  # as it stood one day after the launch
+            copy |= dict(
+                state="live",
+                state_changed_at=d["launched_at"],
+                spotlight=False,
+                is_starrable=True,
+                pledged=0,
+                backers_count=0,
+                usd_pledged="0.0",
+                converted_pledged_amount=0,
+                profile=d["profile"] | dict(state="inactive", show_feature_image=False, name=None, state_changed_at=d["created_at"]),
+            )
+        elif u > 0.75:
+            copy |= dict(state_changed_at=d["state_changed_at"] + int(60 + 3600 * u))
         again.append(copy)
     return data + again
+
 
 def listing_order(data):
     "The records as a crawl meets them: page by page, on a page the successes first, then from the newest launch"
@@ -559,6 +766,7 @@ def listing_order(data):
 # %% ../nbs/00_sample.ipynb #bf227b4c
 RUN_ID = "Kickstarter_2024-07-11T03_20_00_000Z"
 
+
 def snapshot_lines(n, seed=0):
     "The lines of a snapshot of `n` projects drawn from `seed`: JSON text, of which `len(MALFORMED)` cannot be read as records"
     rng = Generator(PCG64(seed))
@@ -566,8 +774,10 @@ def snapshot_lines(n, seed=0):
     data = listing_order(repeat_rows(soil(records(f), rng), rng))
     head = dict(table_id="Kickstarter", robot_id="kickstarter_predictor.sample", run_id=RUN_ID)
     lines = [json.dumps(head | dict(data=d), ensure_ascii=False, separators=(",", ":")) for d in data]
-    for k, bad in enumerate(MALFORMED, 1): lines.insert(k * len(lines) // (len(MALFORMED) + 1), bad)
+    for k, bad in enumerate(MALFORMED, 1):
+        lines.insert(k * len(lines) // (len(MALFORMED) + 1), bad)
     return lines
+
 
 def write_snapshot(path, lines):
     "Write `lines` as UTF-8 to the gzip file `path`, with the same bytes for the same lines; returns the size in bytes"
@@ -576,6 +786,7 @@ def write_snapshot(path, lines):
         z.write(("\n".join(lines) + "\n").encode())
     return Path(path).write_bytes(buffer.getvalue())
 
+
 def read_records(lines):
     "The `data` objects among `lines`, and how many lines held none (a short reader for this chapter; the real one is stricter)"
     out = []
@@ -583,5 +794,6 @@ def read_records(lines):
         try:
             d = json.loads(line)["data"]
             d["state"], out.append(d)
-        except (ValueError, KeyError, TypeError): pass
+        except (ValueError, KeyError, TypeError):
+            pass
     return out, len(lines) - len(out)

@@ -6,7 +6,7 @@
 __all__ = ['NUMBER', 'overlay', 'scratch_clone', 'gathered', 'run_elsewhere', 'close', 'close_text', 'close_json', 'close_file',
            'compare', 'Output', 'outputs', 'verdicts', 'verify', 'main']
 
-# %% ../nbs/00_scratch.ipynb #cf93fcec
+# %% ../nbs/00_scratch.ipynb #5b33cce7
 import argparse, glob, json, os, re, shutil, subprocess, sys, tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,24 +14,33 @@ from typing import Iterator, NamedTuple
 
 import yaml
 
-from .stage import InputError, atomic, root, show_findings, show_table
+from .stage import InputError, atomic, root
 
 # %% ../nbs/00_scratch.ipynb #e04d7593
 def _call(*command: str, cwd: Path, quiet: bool = False) -> None:
     "Run `command` in `cwd` with this Python's environment first on the path; InputError with its last line if it fails."
     env = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": ""}
-    done = subprocess.run(command, cwd=cwd, env=env, stdout=subprocess.PIPE if quiet else sys.stderr, stderr=subprocess.STDOUT if quiet else None, text=True)
+    done = subprocess.run(
+        command, cwd=cwd, env=env, stdout=subprocess.PIPE if quiet else sys.stderr, stderr=subprocess.STDOUT if quiet else None, text=True
+    )
     if done.returncode:
         last = [line for line in (done.stdout or "").splitlines() if line.strip()][-1:]
-        raise InputError(f"`{' '.join(command[:4])}` failed in the scratch clone" + (f": {last[0]}" if last else "; what it said stands above"))
+        raise InputError(
+            f"`{' '.join(command[:4])}` failed in the scratch clone" + (f": {last[0]}" if last else "; what it said stands above")
+        )
+
 
 def overlay(source: Path, target: Path) -> None:
     "Make the tracked and the new files of the checkout `source` (not the ignored ones) those of its clone `target`."
-    listed = lambda *flags: subprocess.run(["git", "ls-files", "-z", *flags], cwd=source, capture_output=True, text=True, check=True).stdout.split("\0")[:-1]
-    for name in listed("--deleted"): (target / name).unlink(missing_ok=True)
+    listed = lambda *flags: subprocess.run(
+        ["git", "ls-files", "-z", *flags], cwd=source, capture_output=True, text=True, check=True
+    ).stdout.split("\0")[:-1]
+    for name in listed("--deleted"):
+        (target / name).unlink(missing_ok=True)
     for name in {*listed("--modified"), *listed("--others", "--exclude-standard")} - {*listed("--deleted")}:
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(source / name, target / name)
+
 
 @contextmanager
 def scratch_clone(source: Path, as_it_is: bool) -> Iterator[Path]:
@@ -39,42 +48,55 @@ def scratch_clone(source: Path, as_it_is: bool) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="kickstarter-scratch-") as tmp:
         clone = Path(tmp) / "clone"
         _call("git", "clone", "-q", "--no-hardlinks", str(source), str(clone), cwd=source, quiet=True)
-        if as_it_is: overlay(source, clone)
+        if as_it_is:
+            overlay(source, clone)
         yield clone
 
 # %% ../nbs/00_scratch.ipynb #77f8a82e
 def gathered(data: str, folder: Path) -> str:
     "Where `dvc import-url` shall import `data` (path, glob or URL) from: the URL, the path, or `folder` with links to all files of the glob."
-    if re.match(r"[a-z0-9]+://", data): return data
-    if not data: raise InputError("DATA: missing; name a snapshot, a folder of snapshots, a quoted glob or a URL")
+    if re.match(r"[a-z0-9]+://", data):
+        return data
+    if not data:
+        raise InputError("DATA: missing; name a snapshot, a folder of snapshots, a quoted glob or a URL")
     found = sorted(Path(p).resolve() for p in (glob.glob(data) if any(c in data for c in "*?[") and not Path(data).exists() else [data]))
-    if not found or not all(p.exists() for p in found): raise InputError(f"{data}: there is no such file or folder")
-    if len(found) == 1: return str(found[0])
+    if not found or not all(p.exists() for p in found):
+        raise InputError(f"{data}: there is no such file or folder")
+    if len(found) == 1:
+        return str(found[0])
     folder.mkdir(parents=True)
-    for path in found: shutil.copy2(path, folder / path.name)
+    for path in found:
+        shutil.copy2(path, folder / path.name)
     return str(folder)
+
 
 def run_elsewhere(data: str, out: str, source: Path | None = None) -> dict:
     "Run the pipeline of the checkout `source` on `data` in a scratch clone and put its artifacts/ and reports/ under `out`; the metrics."
-    if not out: raise InputError("OUT: missing; name the folder for artifacts/ and reports/")
+    if not out:
+        raise InputError("OUT: missing; name the folder for artifacts/ and reports/")
     source, target = source or root(), Path(out).resolve()
-    if target.exists() and not target.is_dir(): raise InputError(f"{out}: is a file; name a folder")
-    if target == source or target in source.parents: raise InputError(f"{out}: holds this checkout; name another folder")
+    if target.exists() and not target.is_dir():
+        raise InputError(f"{out}: is a file; name a folder")
+    if target == source or target in source.parents:
+        raise InputError(f"{out}: holds this checkout; name another folder")
     with tempfile.TemporaryDirectory() as tmp, scratch_clone(source, as_it_is=True) as clone:
         origin = gathered(data, Path(tmp) / "data")
         _call("dvc", "import-url", "-q", "--force", origin, "data", cwd=clone)
         _call("dvc", "unfreeze", "-q", "data.dvc", cwd=clone)
         _call("dvc", "repro", cwd=clone)
         for name in ("artifacts", "reports"):
-            with atomic(target / name) as part: shutil.copytree(clone / name, part, ignore=shutil.ignore_patterns(".gitignore"))
+            with atomic(target / name) as part:
+                shutil.copytree(clone / name, part, ignore=shutil.ignore_patterns(".gitignore"))
     return json.loads((target / "reports" / "metrics.json").read_text())
 
-# %% ../nbs/00_scratch.ipynb #1e8beb6e
+# %% ../nbs/00_scratch.ipynb #9f08644f
 NUMBER = re.compile(r"-?\d[\d,]*\.?\d*(?:e[-+]?\d+)?")
+
 
 def close(a: float, b: float, tolerance: float = 1e-6) -> bool:
     "Whether two figures agree within `tolerance`, absolutely or relative to the larger."
     return a == b or abs(a - b) <= tolerance * max(1, abs(a), abs(b)) or (a != a and b != b)
+
 
 def close_text(a: str, b: str) -> bool:
     "Whether two texts are the same but for figures that agree."
@@ -82,57 +104,80 @@ def close_text(a: str, b: str) -> bool:
     x, y = numbers(a), numbers(b)
     return NUMBER.sub("#", a) == NUMBER.sub("#", b) and all(map(close, x, y))
 
+
 def close_json(a, b) -> bool:
     "Whether two JSON values are the same but for figures that agree."
-    if isinstance(a, dict) and isinstance(b, dict): return a.keys() == b.keys() and all(close_json(a[k], b[k]) for k in a)
-    if isinstance(a, list) and isinstance(b, list): return len(a) == len(b) and all(map(close_json, a, b))
-    if isinstance(a, (int, float)) and isinstance(b, (int, float)): return close(a, b)
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(close_json(a[k], b[k]) for k in a)
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(map(close_json, a, b))
+    if isinstance(a, (int, float)) and isinstance(b, (int, float)):
+        return close(a, b)
     return a == b
 
+# %% ../nbs/00_scratch.ipynb #8385e71b
 def close_file(a: Path, b: Path) -> bool:
     "Whether two files hold the same but for figures that agree: by kind of file (Parquet, arrays, JSON, XGBoost, PNG, text)."
     import numpy as np, pandas as pd
-    if a.read_bytes() == b.read_bytes(): return True
+
+    if a.read_bytes() == b.read_bytes():
+        return True
     match a.suffix:
         case ".parquet":
-            try: pd.testing.assert_frame_equal(pd.read_parquet(a), pd.read_parquet(b), rtol=1e-6, atol=1e-6)
-            except AssertionError: return False
+            try:
+                pd.testing.assert_frame_equal(pd.read_parquet(a), pd.read_parquet(b), rtol=1e-6, atol=1e-6)
+            except AssertionError:
+                return False
             return True
         case ".npz":
             with np.load(a, allow_pickle=False) as x, np.load(b, allow_pickle=False) as y:
-                return x.files == y.files and all(x[k].shape == y[k].shape and np.allclose(x[k], y[k], rtol=1e-6, atol=1e-6, equal_nan=True) for k in x.files)
-        case ".json": return close_json(*(json.loads(p.read_text()) for p in (a, b)))
+                return x.files == y.files and all(
+                    x[k].shape == y[k].shape and np.allclose(x[k], y[k], rtol=1e-6, atol=1e-6, equal_nan=True) for k in x.files
+                )
+        case ".json":
+            return close_json(*(json.loads(p.read_text()) for p in (a, b)))
         case ".ubj":
             import xgboost
+
             return close_json(*(json.loads(xgboost.Booster(model_file=p).save_raw("json")) for p in (a, b)))
         case ".png":
             import matplotlib.image
+
             x, y = (matplotlib.image.imread(p) for p in (a, b))
             return x.shape == y.shape and float(abs(x - y).mean()) < 1e-3
         case ".md" | ".csv" | ".html":
-            plain = lambda p: re.sub(r"data:image/png;base64,[A-Za-z0-9+/=\\n]+", "PNG", p.read_text())  # compared as .png beside the Markdown
+            plain = lambda p: re.sub(
+                r"data:image/png;base64,[A-Za-z0-9+/=\\n]+", "PNG", p.read_text()
+            )  # compared as .png beside the Markdown
             return close_text(plain(a), plain(b))
     return False
 
+
 def compare(a: Path, b: Path) -> str:
     "`identical`, `within tolerance` or `different`: the file or folder `b` against `a`."
-    if not (a.exists() and b.exists()): return "different"
+    if not (a.exists() and b.exists()):
+        return "different"
     files = lambda p: sorted(f.relative_to(p) for f in p.rglob("*") if f.is_file()) if p.is_dir() else [Path()]
-    if files(a) != files(b): return "different"
-    if all((a / f).read_bytes() == (b / f).read_bytes() for f in files(a)): return "identical"
+    if files(a) != files(b):
+        return "different"
+    if all((a / f).read_bytes() == (b / f).read_bytes() for f in files(a)):
+        return "identical"
     return "within tolerance" if all(close_file(a / f, b / f) for f in files(a)) else "different"
 
 # %% ../nbs/00_scratch.ipynb #448f0dd1
 class Output(NamedTuple):
     "An output of a stage as `dvc.lock` records it."
+
     stage: str
     path: str
     md5: str
+
 
 def outputs(lock: Path) -> list[Output]:
     "Every output in the `dvc.lock` at `lock`."
     stages = yaml.safe_load(lock.read_text())["stages"]
     return [Output(name, o["path"], o["md5"]) for name, stage in stages.items() for o in stage.get("outs", [])]
+
 
 def verdicts(committed: list[Output], made: list[Output], before: Path, after: Path) -> list[tuple[str, str]]:
     "(path, verdict) of each output that was `committed` or `made`: by hash, else by the content under `before` and `after`."
@@ -140,10 +185,12 @@ def verdicts(committed: list[Output], made: list[Output], before: Path, after: P
     found = [(o.path, "identical" if new.get(o.path) == o.md5 else compare(before / o.path, after / o.path)) for o in committed]
     return found + [(o.path, "different") for o in made if o.path not in {c.path for c in committed}]
 
+
 def verify(source: Path | None = None, lock: Path | None = None) -> list[tuple[str, str]]:
     "Reproduce HEAD of `source` by force in a scratch clone; (path, verdict) of each output. The dvc.lock that came of it is kept as `lock`."
     source = source or root()
-    if not (source / "dvc.lock").exists(): raise InputError("dvc.lock: missing; run `dvc repro` and commit it")
+    if not (source / "dvc.lock").exists():
+        raise InputError("dvc.lock: missing; run `dvc repro` and commit it")
     with scratch_clone(source, as_it_is=False) as clone:
         committed = outputs(clone / "dvc.lock")
         before = clone.parent / "before"
@@ -153,7 +200,8 @@ def verify(source: Path | None = None, lock: Path | None = None) -> list[tuple[s
                 (before / o.path).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copytree(kept, before / o.path) if kept.is_dir() else shutil.copy2(kept, before / o.path)
         _call("dvc", "repro", "--force", cwd=clone)
-        if lock: shutil.copy2(clone / "dvc.lock", lock)
+        if lock:
+            shutil.copy2(clone / "dvc.lock", lock)
         return verdicts(committed, outputs(clone / "dvc.lock"), before, clone)
 
 # %% ../nbs/00_scratch.ipynb #45478f6d
@@ -161,17 +209,24 @@ def main(argv: list[str] | None = None) -> int:
     "`python -m kickstarter_predictor.scratch run --data D --out O` and `... verify`: 0 if it went well; verify fails on a difference only."
     parser = argparse.ArgumentParser("scratch", description="The whole pipeline in a scratch clone.")
     commands = parser.add_subparsers(dest="command", required=True)
-    run = commands.add_parser("run"); run.add_argument("--data", default=""); run.add_argument("--out", default="")
-    check = commands.add_parser("verify"); check.add_argument("--lock", type=Path, help="keep the reproduced dvc.lock here")
+    run = commands.add_parser("run")
+    run.add_argument("--data", default="")
+    run.add_argument("--out", default="")
+    check = commands.add_parser("verify")
+    check.add_argument("--lock", type=Path, help="keep the reproduced dvc.lock here")
     args = parser.parse_args(argv)
     try:
         if args.command == "run":
             m = run_elsewhere(args.data, args.out)
-            for name, f in sorted(m["families"].items(), key=lambda i: -i[1]["auc"]): print(f"{name:20} ROC AUC {f['auc']:.4f} ± {f['auc_sd']:.4f} (n = {f['n']:,.0f})")
-            print(f"{m['data'].replace('**', '')} Chosen: {m['chosen']}. AUC >= {m['target_auc']:g}: {'met' if m['target_met'] else 'not met'}. Results: {args.out}")
+            for name, f in sorted(m["families"].items(), key=lambda i: -i[1]["auc"]):
+                print(f"{name:20} ROC AUC {f['auc']:.4f} ± {f['auc_sd']:.4f} (n = {f['n']:,.0f})")
+            print(
+                f"{m['data'].replace('**', '')} Chosen: {m['chosen']}. AUC >= {m['target_auc']:g}: {'met' if m['target_met'] else 'not met'}. Results: {args.out}"
+            )
             return 0
         found = verify(lock=args.lock)
-        for path, verdict in found: print(f"{verdict:17} {path}")
+        for path, verdict in found:
+            print(f"{verdict:17} {path}")
         return int(any(v == "different" for _, v in found))
     except InputError as e:
         print(f"scratch: {e}", file=sys.stderr)
@@ -179,4 +234,5 @@ def main(argv: list[str] | None = None) -> int:
 
 # %% ../nbs/00_scratch.ipynb #9b6c03e3
 #| eval: false
-if __name__ == "__main__" and "ipykernel" not in sys.modules: sys.exit(main())
+if __name__ == "__main__" and "ipykernel" not in sys.modules:
+    sys.exit(main())

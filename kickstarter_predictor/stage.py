@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PINNED', 'InputError', 'root', 'atomic', 'rounded', 'write_json', 'param', 'sections', 'declared', 'check_params',
            'show', 'show_table', 'show_findings', 'strip_clocks', 'arrange', 'to_markdown', 'to_html', 'notebook_path',
-           'header', 'run', 'write_report', 'main']
+           'header', 'write_report', 'run', 'main']
 
 # %% ../nbs/00_stage.ipynb #f7d20a88
 import ast, json, os, re, shutil, sys, tempfile, typing
@@ -25,7 +25,8 @@ def root(start: Path | None = None) -> Path:
     "The repository that `start` (default: the working directory) lies in, known by its `params.yaml`."
     start = Path(start or Path.cwd()).resolve()
     for folder in (start, *start.parents):
-        if (folder / "params.yaml").exists() and (folder / "nbs").is_dir(): return folder
+        if (folder / "params.yaml").exists() and (folder / "nbs").is_dir():
+            return folder
     raise InputError(f"{start.name}: no params.yaml here or above; run this inside a clone of the project")
 
 # %% ../nbs/00_stage.ipynb #f6c1f5ab
@@ -39,7 +40,8 @@ def atomic(path: Path):
     work = Path(tempfile.mkdtemp(prefix=".tmp-", dir=path.parent))
     try:
         yield work / path.name
-        if path.is_dir(): path.rename(work / "previous")
+        if path.is_dir():
+            path.rename(work / "previous")
         (work / path.name).replace(path)
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -47,11 +49,16 @@ def atomic(path: Path):
 # %% ../nbs/00_stage.ipynb #c3a31893
 def rounded(value, digits: int = 6):
     "`value` with every float in it, however deep, rounded to `digits`; numpy scalars become Python's own."
-    if isinstance(value, dict): return {str(k): rounded(v, digits) for k, v in value.items()}
-    if isinstance(value, (list, tuple)): return [rounded(v, digits) for v in value]
-    if hasattr(value, "tolist"): return rounded(value.tolist(), digits)
-    if isinstance(value, float): return round(value, digits) if value == value and abs(value) != float("inf") else None
+    if isinstance(value, dict):
+        return {str(k): rounded(v, digits) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [rounded(v, digits) for v in value]
+    if hasattr(value, "tolist"):
+        return rounded(value.tolist(), digits)
+    if isinstance(value, float):
+        return round(value, digits) if value == value and abs(value) != float("inf") else None
     return value
+
 
 def write_json(path: Path, value, digits: int = 6) -> None:
     "Write `value` to `path` atomically: sorted keys, floats rounded to `digits`, NaN as null."
@@ -63,40 +70,52 @@ def param(name: str):
     'The value of one parameter of `params.yaml`, such as `param("clean.canceled")`.'
     section, _, key = name.partition(".")
     values = sections().get(section) or {}
-    if key not in values: raise InputError(f"params.yaml: {name} is missing; add it to the section {section}")
+    if key not in values:
+        raise InputError(f"params.yaml: {name} is missing; add it to the section {section}")
     return values[key]
+
 
 def sections(path: Path | None = None) -> dict:
     "All sections of `params.yaml` as a dict of dicts."
     path = Path(path or root() / "params.yaml")
-    try: read = yaml.safe_load(path.read_text())
+    try:
+        read = yaml.safe_load(path.read_text())
     except yaml.YAMLError as e:
         mark = getattr(e, "problem_mark", None)
         raise InputError(f"{path.name}: not YAML{f' at line {mark.line + 1}' if mark else ''}: {getattr(e, 'problem', e)}") from None
-    if not isinstance(read, dict): raise InputError(f"{path.name}: holds no sections; see the one in git")
+    if not isinstance(read, dict):
+        raise InputError(f"{path.name}: holds no sections; see the one in git")
     return read
 
 # %% ../nbs/00_stage.ipynb #b816c137
 def declared(nb) -> dict[str, type]:
     "Name and type of each parameter that the notebook `nb` declares in its cell tagged `parameters`."
     import pydantic
+
     cells = [c.source for c in nb.cells if "parameters" in c.metadata.get("tags", [])]
     if len(cells) != 1:
-        raise InputError(f"has {len(cells) or 'no'} cell{'s'[:len(cells) != 1]} tagged `parameters`; tag just the one that declares them (nbdev_clean keeps tags only with allowed_cell_metadata_keys = tags)")
+        raise InputError(
+            f"has {len(cells) or 'no'} cell{'s'[: len(cells) != 1]} tagged `parameters`; tag just the one that declares them (nbdev_clean keeps tags only with allowed_cell_metadata_keys = tags)"
+        )
     known = {**vars(typing), "Field": pydantic.Field}
     nodes = [n for n in ast.parse(cells[0]).body if isinstance(n, ast.AnnAssign)]
     return {n.target.id: eval(ast.unparse(n.annotation), known) for n in nodes}
 
+
 def check_params(section: str, values: dict | None, types: dict[str, type]) -> dict:
     "`values` as they stand, once they are just the names and types of `types`; else an InputError that names the first that is not."
     import pydantic
+
     values = {} if values is None else values
-    if not isinstance(values, dict): raise InputError(f"params.yaml: {section} is not a section of names and values")
+    if not isinstance(values, dict):
+        raise InputError(f"params.yaml: {section} is not a section of names and values")
     for name in values.keys() - types.keys():
         raise InputError(f"params.yaml: {section}.{name} is unknown; the notebook declares {', '.join(types) or 'no parameters'}")
     for name, kind in types.items():
-        if name not in values: raise InputError(f"params.yaml: {section}.{name} is missing; add it to the section {section}")
-        try: pydantic.TypeAdapter(kind).validate_python(values[name], strict=True)
+        if name not in values:
+            raise InputError(f"params.yaml: {section}.{name} is missing; add it to the section {section}")
+        try:
+            pydantic.TypeAdapter(kind).validate_python(values[name], strict=True)
         except pydantic.ValidationError as e:
             raise InputError(f"params.yaml: {section}.{name} = {values[name]!r}: {e.errors()[0]['msg']}") from None
     return values
@@ -106,28 +125,37 @@ def show(fig, alt: str) -> None:
     "Display the matplotlib figure `fig` as PNG with `alt` as its alternative text, and close it."
     from IPython.display import display
     import matplotlib.pyplot as plt
+
     png = BytesIO()
     fig.savefig(png, format="png", dpi=110, bbox_inches="tight")
     plt.close(fig)
     display({"image/png": png.getvalue(), "text/plain": alt}, raw=True, metadata={"image/png": {"alt": alt}})
 
+
 def show_table(frame, caption: str = "", digits: int = 3) -> None:
     "Display the DataFrame `frame`, index left out, floats to `digits`, thousands grouped."
     import pandas as pd
     from IPython.display import Markdown, display
+
     def text(v):
-        if isinstance(v, bool): return "yes" if v else "no"
-        if pd.isna(v): return ""
-        if isinstance(v, float): return f"{v:,.{digits}f}"
+        if isinstance(v, bool):
+            return "yes" if v else "no"
+        if pd.isna(v):
+            return ""
+        if isinstance(v, float):
+            return f"{v:,.{digits}f}"
         return f"{v:,}" if isinstance(v, int) else str(v).replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")
+
     rows = [[text(v.item() if hasattr(v, "item") else v) for v in row] for row in frame.itertuples(index=False)]
     align = ["---" if str(t) in ("str", "object", "category", "bool", "boolean") else "---:" for t in frame.dtypes]
     lines = [map(str, frame.columns), align, *rows]
     display(Markdown("\n".join(([f"**{caption}**", ""] if caption else []) + [f"| {' | '.join(r)} |" for r in lines])))
 
+
 def show_findings(*findings: str) -> None:
     "Display what a reader should take away, one bullet a finding."
     from IPython.display import Markdown, display
+
     display(Markdown("## Findings\n\n" + "\n".join(f"- {f}" for f in findings)))
 
 # %% ../nbs/00_stage.ipynb #f75e9ce0
@@ -137,38 +165,52 @@ def strip_clocks(nb):
     nb.metadata = {"kernelspec": nb.metadata.get("kernelspec", {})}
     for cell in nb.cells:
         cell.metadata = {k: v for k, v in cell.metadata.items() if k == "tags"}
-        if cell.cell_type != "code": continue
+        if cell.cell_type != "code":
+            continue
         cell.execution_count = None
         cell.outputs = _joined([o for o in cell.outputs if o.get("name") != "stderr"])
         for out in cell.outputs:
-            if "execution_count" in out: out["execution_count"] = None
-            if "text/plain" in out.get("data", {}): out.data["text/plain"] = re.sub(r" at 0x[0-9a-f]+", "", out.data["text/plain"])
+            if "execution_count" in out:
+                out["execution_count"] = None
+            if "text/plain" in out.get("data", {}):
+                out.data["text/plain"] = re.sub(r" at 0x[0-9a-f]+", "", out.data["text/plain"])
     return nb
+
 
 def _joined(outputs):
     joined = []
     for out in outputs:
-        if out.output_type == "stream" and joined and joined[-1].output_type == "stream": joined[-1].text += out.text
-        else: joined.append(out)
+        if out.output_type == "stream" and joined and joined[-1].output_type == "stream":
+            joined[-1].text += out.text
+        else:
+            joined.append(out)
     return joined
 
-# %% ../nbs/00_stage.ipynb #f1b2dbbc
+# %% ../nbs/00_stage.ipynb #21662ef6
 def arrange(nb, header: str = "", params: dict | None = None):
     """The two notebooks of a report: (results, method).
 
-    Results: title cell, `header` as a quoted line, the cells after the one tagged `parameters`, then `params` as a table.
+    Results: title, summary and `header`, the cells after the one tagged `parameters`, the rest of the title cell, `params` as a table.
     Method: the cells between title and parameters. nbdev's directives are taken out of the code."""
     import nbformat
+
     at = next(i for i, c in enumerate(nb.cells) if "parameters" in c.metadata.get("tags", []))
+
     def plain(cells):
         shorn = [nbformat.from_dict({**c, "source": re.sub(r"(?m)^#\|.*\n?", "", c.source)}) for c in cells]
         return [c for c in shorn if c.source.strip() and "injected-parameters" not in c.metadata.get("tags", [])]
-    title, method, results = plain(nb.cells[:1]), plain(nb.cells[1:at]), plain(nb.cells[at + 1:])
-    extra = [nbformat.v4.new_markdown_cell(f"> {header}")] if header else []
-    table = "\n".join(f"| {k} | {json.dumps(v)} |" for k, v in (params or {}).items())
-    tail = [nbformat.v4.new_markdown_cell(f"## Parameters\n\n| parameter | value |\n| --- | --- |\n{table}")] if table else []
+
+    head, *about = nb.cells[0].source.split("\n\n")
+    summary, about = about[:1], "\n\n".join(about[1:])
+    text = nbformat.v4.new_markdown_cell
+    title = [text("\n\n".join([head, *summary, *([f"> {header}"] if header else [])]))]
+    table = "\n".join(f"| {k} | {json.dumps(v, ensure_ascii=False)} |" for k, v in (params or {}).items())
+    tail = [text(f"## Why this chapter\n\n{about}")] * bool(about) + [
+        text(f"## Parameters\n\n| parameter | value |\n| --- | --- |\n{table}")
+    ] * bool(table)
+    method, results = plain(nb.cells[1:at]), plain(nb.cells[at + 1 :])
     make = lambda cells: nbformat.v4.new_notebook(cells=cells, metadata=nb.metadata)
-    return make(title + extra + results + tail), make(method)
+    return make(title + results + tail), make(method)
 
 # %% ../nbs/00_stage.ipynb #15e579de
 _MARKDOWN = """{% extends 'markdown/index.md.j2' %}
@@ -197,80 +239,70 @@ details {{ margin-top: 3rem; border-top: 1px solid #dde3ea; padding-top: 1rem; }
 </body></html>
 """
 
+
 def to_markdown(nb, files: str) -> tuple[str, dict[str, bytes]]:
     "`nb` as Markdown without code, and its figures as {file name: bytes}; `files` is the folder that the text refers to."
     from nbconvert import MarkdownExporter
+
     exporter = MarkdownExporter(raw_template=_MARKDOWN)
     exporter.display_data_priority = ["image/png", "text/markdown", "text/html", "text/plain"]
     text, resources = exporter.from_notebook_node(nb, {"output_files_dir": files, "unique_key": "figure"})
     lines = "\n".join(line.rstrip() for line in text.splitlines())
     return re.sub(r"\n{3,}", "\n\n", lines).strip() + "\n", {Path(k).name: v for k, v in resources["outputs"].items()}
 
+
 def to_html(results, method, title: str) -> str:
     "A page of its own: `results` without code, then `method` with it, folded."
     from nbconvert import HTMLExporter
     from pygments.formatters import HtmlFormatter
-    def body(nb, **options): return HTMLExporter(template_name="basic", embed_images=True, anchor_link_text="", **options).from_notebook_node(nb)[0]
+
+    def body(nb, **options):
+        return HTMLExporter(template_name="basic", embed_images=True, anchor_link_text="", **options).from_notebook_node(nb)[0]
+
     folded = f"<details><summary>How it was done: the chapter's code</summary>\n{body(method)}</details>" if method.cells else ""
-    return _PAGE.format(title=title, highlight=HtmlFormatter(style="friendly").get_style_defs(".highlight"),
-                        results=body(results, exclude_input=True, exclude_input_prompt=True), method=folded)
+    return _PAGE.format(
+        title=title,
+        highlight=HtmlFormatter(style="friendly").get_style_defs(".highlight"),
+        results=body(results, exclude_input=True, exclude_input_prompt=True),
+        method=folded,
+    )
 
 # %% ../nbs/00_stage.ipynb #a2f2df04
 def notebook_path(name: str, base: Path | None = None) -> Path:
     "The notebook of the stage `name`: `nbs/NN_name.ipynb`, or `nbs/index.ipynb`."
     nbs = Path(base or root()) / "nbs"
     all_ = {re.sub(r"^\d\d_", "", p.stem): p for p in sorted(nbs.glob("*.ipynb"))}
-    if name not in all_: raise InputError(f"{name}: no such stage; there are {', '.join(all_)}")
+    if name not in all_:
+        raise InputError(f"{name}: no such stage; there are {', '.join(all_)}")
     return all_[name]
 
+
 # The same kernels on every x86-64 processor that has AVX2: results do not depend on which one it is.
-PINNED = {"PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OPENBLAS_CORETYPE": "Haswell",
-          "NPY_DISABLE_CPU_FEATURES": "AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX512_SPR", "PYTHONWARNINGS": "ignore:IProgress not found", "MPLBACKEND": "module://matplotlib_inline.backend_inline"}
+PINNED = {
+    "PYTHONHASHSEED": "0",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "OPENBLAS_CORETYPE": "Haswell",
+    "NPY_DISABLE_CPU_FEATURES": "AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX512_SPR",
+    "PYTHONWARNINGS": "ignore:IProgress not found",
+    "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+}
+
 
 def header(name: str, base: Path) -> str:
     "The line on the data that a report of the stage `name` opens with; empty for a stage that uses none."
-    stage = (yaml.safe_load((base / "dvc.yaml").read_text())["stages"].get(name) or {})
+    stage = yaml.safe_load((base / "dvc.yaml").read_text())["stages"].get(name) or {}
     provenance = "artifacts/provenance.json"
-    if provenance not in stage.get("deps", []) + stage.get("outs", []) + [k for o in stage.get("outs", []) if isinstance(o, dict) for k in o]: return ""
+    if provenance not in stage.get("deps", []) + stage.get("outs", []) + [
+        k for o in stage.get("outs", []) if isinstance(o, dict) for k in o
+    ]:
+        return ""
     return json.loads((base / provenance).read_text())["header"]
 
-# %% ../nbs/00_stage.ipynb #d7ccedef
-def run(name: str) -> list[Path]:
-    """Run the stage `name` of the repository of the working directory; the paths of its report.
-
-    Raises InputError for a wrong parameter or input; a notebook that fails otherwise raises papermill's error with its traceback."""
-    sys.modules.setdefault("rfc3987_syntax", None)  # jsonschema's check of web addresses: two seconds to import, and no notebook needs it
-    import logging, nbformat, papermill
-    logging.getLogger("papermill").setLevel(logging.ERROR)  # it warns of parameters whose types it cannot read; they are checked above
-    from papermill.exceptions import PapermillExecutionError
-    base, path = root(), notebook_path(name)
-    nb = nbformat.read(path, as_version=4)
-    try: types = declared(nb)
-    except InputError as e: raise InputError(f"{path.name}: {e}") from None
-    values = check_params(name, sections().get(name), types)
-    os.environ.update(PINNED, PYTHONPATH=str(base), IPYTHONDIR=tempfile.mkdtemp(prefix="ipython-"))
-    warm = Thread(target=_warm_up)
-    warm.start()
-    try:
-        done = papermill.execute_notebook(str(path), None, parameters=values, cwd=str(base), progress_bar=False, request_save_on_cell_execute=False,
-                                          stderr_file=sys.stderr, extra_arguments=["--log-level=CRITICAL"])
-    except PapermillExecutionError as e:
-        if e.ename == "InputError": raise InputError(e.evalue) from None
-        raise
-    finally: shutil.rmtree(os.environ["IPYTHONDIR"], ignore_errors=True)
-    warm.join()
-    return write_report(strip_clocks(done), path.stem, base, header(name, base), values)
-
-def _warm_up() -> None:
-    "Render next to nothing, so that nbconvert is loaded by the time the notebook has run."
-    from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
-    cells = new_notebook(cells=[new_markdown_cell("# A"), new_code_cell("a = 1")])
-    to_markdown(cells, ""); to_html(cells, cells, "A")
-
+# %% ../nbs/00_stage.ipynb #8da761a5
 def write_report(nb, stem: str, base: Path, header: str, values: dict) -> list[Path]:
     "Write `reports/<stem>.md`, `.html` and the folder of figures (the index is README.md); the paths written."
     results, method = arrange(nb, header, values)
-    if stem == "index": results.cells = [c for c in results.cells if not c.source.startswith("## Parameters")]
     title = nb.cells[0].source.splitlines()[0].lstrip("# ")
     files = f"{stem}_files"
     text, figures = to_markdown(results, files)
@@ -279,23 +311,82 @@ def write_report(nb, stem: str, base: Path, header: str, values: dict) -> list[P
     if figures:
         with atomic(target.parent / files) as part:
             part.mkdir()
-            for name, data in figures.items(): (part / name).write_bytes(data)
+            for name, data in figures.items():
+                (part / name).write_bytes(data)
         written.append(target.parent / files)
     if stem != "index":
-        with atomic(target.with_suffix(".html")) as part: part.write_text(to_html(results, method, title))
+        with atomic(target.with_suffix(".html")) as part:
+            part.write_text(to_html(results, method, title))
         written.append(target.with_suffix(".html"))
-    with atomic(target) as part: part.write_text(text)
+    with atomic(target) as part:
+        part.write_text(text)
     return written
+
+# %% ../nbs/00_stage.ipynb #dc2c5473
+def run(name: str) -> list[Path]:
+    """Run the stage `name` of the repository of the working directory; the paths of its report.
+
+    Raises InputError for a wrong parameter or input; a notebook that fails otherwise raises papermill's error with its traceback."""
+    sys.modules.setdefault("rfc3987_syntax", None)  # jsonschema's check of web addresses: two seconds to import, and no notebook needs it
+    import logging, nbformat, papermill
+
+    logging.getLogger("papermill").setLevel(logging.ERROR)  # it warns of parameters whose types it cannot read; they are checked above
+    from papermill.exceptions import PapermillExecutionError
+
+    base, path = root(), notebook_path(name)
+    nb = nbformat.read(path, as_version=4)
+    try:
+        types = declared(nb)
+    except InputError as e:
+        raise InputError(f"{path.name}: {e}") from None
+    values = check_params(name, sections().get(name), types)
+    os.environ.update(PINNED, PYTHONPATH=str(base), IPYTHONDIR=tempfile.mkdtemp(prefix="ipython-"))
+    warm = Thread(target=_warm_up)
+    warm.start()
+    try:
+        done = papermill.execute_notebook(
+            str(path),
+            None,
+            parameters=values,
+            cwd=str(base),
+            progress_bar=False,
+            request_save_on_cell_execute=False,
+            stderr_file=sys.stderr,
+            extra_arguments=["--log-level=CRITICAL"],
+        )
+    except PapermillExecutionError as e:
+        if e.ename == "InputError":
+            raise InputError(e.evalue) from None
+        raise
+    finally:
+        shutil.rmtree(os.environ["IPYTHONDIR"], ignore_errors=True)
+    warm.join()
+    return write_report(strip_clocks(done), path.stem, base, header(name, base), values)
+
+
+def _warm_up() -> None:
+    "Render next to nothing, so that nbconvert is loaded by the time the notebook has run."
+    from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+    cells = new_notebook(cells=[new_markdown_cell("# A"), new_code_cell("a = 1")])
+    to_markdown(cells, "")
+    to_html(cells, cells, "A")
 
 # %% ../nbs/00_stage.ipynb #934124cb
 def main(argv: list[str] | None = None) -> int:
     "`python -m kickstarter_predictor.stage NAME`: 0 if it went well; 1 and one line on stderr if what was given cannot be used."
     names = sys.argv[1:] if argv is None else argv
-    if len(names) != 1: print("usage: python -m kickstarter_predictor.stage NAME", file=sys.stderr); return 2
-    try: run(names[0])
-    except InputError as e: print(f"{names[0]}: {e}", file=sys.stderr); return 1
+    if len(names) != 1:
+        print("usage: python -m kickstarter_predictor.stage NAME", file=sys.stderr)
+        return 2
+    try:
+        run(names[0])
+    except InputError as e:
+        print(f"{names[0]}: {e}", file=sys.stderr)
+        return 1
     return 0
 
 # %% ../nbs/00_stage.ipynb #9b6c03e3
 #| eval: false
-if __name__ == "__main__" and "ipykernel" not in sys.modules: sys.exit(main())
+if __name__ == "__main__" and "ipykernel" not in sys.modules:
+    sys.exit(main())

@@ -7,33 +7,41 @@ __all__ = ['PREDICT', 'FAMILIES', 'Model', 'sigmoid', 'logit', 'fit_scaler', 'sc
            'fit_xgboost', 'fit_network', 'Family', 'save_model', 'load_model', 'Fold', 'make_fold', 'search',
            'trials_table']
 
-# %% ../nbs/05_tune.ipynb #75b7d7f7
-import hashlib, json, warnings
+# %% ../nbs/05_tune.ipynb #11138da2
+import json, warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Callable, NamedTuple
 
 import numpy as np, pandas as pd
 
-from .features import LEARNED, NUMBERS, auc, folds, matrix, vocabulary
-from .stage import InputError, atomic, param, root, show, show_findings, show_table, write_json
+from .features import auc, matrix, vocabulary
+from .stage import atomic
 
 # %% ../nbs/05_tune.ipynb #e835cb52
 @dataclass
 class Model:
     "A fitted model: its `family`, plain `arrays`, and for XGBoost a `booster`. Calling it with X (n, features) gives the log odds of success (n,)."
+
     family: str
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     booster: object = None
 
     def __call__(self, X: np.ndarray) -> np.ndarray:
-        if self.booster is not None: return self.booster.inplace_predict(np.asarray(X, np.float32), predict_type="margin").astype(float)
+        if self.booster is not None:
+            return self.booster.inplace_predict(np.asarray(X, np.float32), predict_type="margin").astype(float)
         return PREDICT[self.family](self.arrays, scaled(X, self.arrays))
+
 
 PREDICT: dict[str, Callable] = {}  # how each family predicts from its arrays and scaled features
 
-def sigmoid(x): return 1 / (1 + np.exp(-np.clip(x, -50, 50)))
-def logit(p): return np.log(p := np.clip(p, 1e-6, 1 - 1e-6)) - np.log1p(-p)
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-np.clip(x, -50, 50)))
+
+
+def logit(p):
+    return np.log(p := np.clip(p, 1e-6, 1 - 1e-6)) - np.log1p(-p)
 
 # %% ../nbs/05_tune.ipynb #0fb0eb75
 def fit_scaler(X: np.ndarray) -> dict[str, np.ndarray]:
@@ -44,6 +52,7 @@ def fit_scaler(X: np.ndarray) -> dict[str, np.ndarray]:
     scale = np.sqrt((np.where(known, X - mean, 0) ** 2).sum(axis=0, dtype=float) / n)
     return {"mean": mean, "scale": np.where(scale > 1e-9, scale, 1.0)}
 
+
 def scaled(X: np.ndarray, arrays: dict) -> np.ndarray:
     "X in standard deviations from the mean, gaps at 0, at most 5 either way."
     return np.clip(np.nan_to_num((X - arrays["mean"]) / arrays["scale"]), -5, 5)
@@ -52,9 +61,11 @@ def scaled(X: np.ndarray, arrays: dict) -> np.ndarray:
 def fit_logistic(X, y, C: float, seed: int = 0, threads: int = 1) -> Model:
     "L2-penalised logistic regression on scaled features; `C` is the inverse penalty."
     from sklearn.linear_model import LogisticRegression
+
     arrays = fit_scaler(X)
     fitted = LogisticRegression(C=C, solver="newton-cholesky").fit(scaled(X, arrays), y)
     return Model("logistic regression", arrays | {"coef": fitted.coef_[0], "intercept": fitted.intercept_})
+
 
 PREDICT["logistic regression"] = lambda a, Z: Z @ a["coef"] + a["intercept"][0]
 
@@ -62,16 +73,28 @@ PREDICT["logistic regression"] = lambda a, Z: Z @ a["coef"] + a["intercept"][0]
 def fit_forest(X, y, n_estimators: int, min_samples_leaf: int, max_features: float, seed: int = 0, threads: int = 1) -> Model:
     "Random forest (Breiman 2001): `n_estimators` trees with leaves of at least `min_samples_leaf`, a share `max_features` of the features at a split."
     from sklearn.ensemble import RandomForestClassifier
+
     arrays = fit_scaler(X)
-    forest = RandomForestClassifier(n_estimators, min_samples_leaf=min_samples_leaf, max_features=max_features, max_samples=0.5, n_jobs=threads, random_state=seed).fit(scaled(X, arrays), y)
+    forest = RandomForestClassifier(
+        n_estimators, min_samples_leaf=min_samples_leaf, max_features=max_features, max_samples=0.5, n_jobs=threads, random_state=seed
+    ).fit(scaled(X, arrays), y)
     trees = [e.tree_ for e in forest.estimators_]
     start = np.cumsum([0, *(t.node_count for t in trees)])
     join = lambda get, kind: np.concatenate([get(t, s) for t, s in zip(trees, start)]).astype(kind)
-    return Model("random forest", arrays | {
-        "root": start[:-1].astype(np.int32), "feature": join(lambda t, s: t.feature, np.int16), "threshold": join(lambda t, s: t.threshold, np.float64),
-        "left": join(lambda t, s: np.where(t.children_left < 0, np.arange(t.node_count), t.children_left) + s, np.int32),
-        "right": join(lambda t, s: np.where(t.children_right < 0, np.arange(t.node_count), t.children_right) + s, np.int32),
-        "value": join(lambda t, s: t.value[:, 0, 1], np.float32), "depth": np.array([max(t.max_depth for t in trees)], np.int32)})
+    return Model(
+        "random forest",
+        arrays
+        | {
+            "root": start[:-1].astype(np.int32),
+            "feature": join(lambda t, s: t.feature, np.int16),
+            "threshold": join(lambda t, s: t.threshold, np.float64),
+            "left": join(lambda t, s: np.where(t.children_left < 0, np.arange(t.node_count), t.children_left) + s, np.int32),
+            "right": join(lambda t, s: np.where(t.children_right < 0, np.arange(t.node_count), t.children_right) + s, np.int32),
+            "value": join(lambda t, s: t.value[:, 0, 1], np.float32),
+            "depth": np.array([max(t.max_depth for t in trees)], np.int32),
+        },
+    )
+
 
 def _forest(a, Z):
     Z, rows = Z.astype(np.float32), np.arange(len(Z))
@@ -83,51 +106,117 @@ def _forest(a, Z):
         total += a["value"][node]
     return logit(total / len(a["root"]))
 
+
 PREDICT["random forest"] = _forest
 
 # %% ../nbs/05_tune.ipynb #b503ee85
-def fit_xgboost(X, y, n_estimators: int, learning_rate: float, max_depth: int, min_child_weight: float, subsample: float, colsample_bytree: float, reg_lambda: float, seed: int = 0, threads: int = 1) -> Model:
+def fit_xgboost(
+    X,
+    y,
+    n_estimators: int,
+    learning_rate: float,
+    max_depth: int,
+    min_child_weight: float,
+    subsample: float,
+    colsample_bytree: float,
+    reg_lambda: float,
+    seed: int = 0,
+    threads: int = 1,
+) -> Model:
     "Gradient-boosted trees (Chen and Guestrin 2016), on a QuantileDMatrix; the parameters are XGBoost's own."
     import xgboost
-    settings = dict(objective="binary:logistic", eta=learning_rate, max_depth=max_depth, min_child_weight=min_child_weight, subsample=subsample,
-                    colsample_bytree=colsample_bytree, reg_lambda=reg_lambda, seed=seed, nthread=threads)
+
+    settings = dict(
+        objective="binary:logistic",
+        eta=learning_rate,
+        max_depth=max_depth,
+        min_child_weight=min_child_weight,
+        subsample=subsample,
+        colsample_bytree=colsample_bytree,
+        reg_lambda=reg_lambda,
+        seed=seed,
+        nthread=threads,
+    )
     return Model("XGBoost", booster=xgboost.train(settings, xgboost.QuantileDMatrix(X, y, nthread=threads), n_estimators))
+
 
 def fit_network(X, y, width: int, depth: int, alpha: float, learning_rate: float, epochs: int, seed: int = 0, threads: int = 1) -> Model:
     "A small network: `depth` layers of `width` rectified units, L2 penalty `alpha`, Adam; on scaled features."
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.neural_network import MLPClassifier
+
     warnings.filterwarnings("ignore", category=ConvergenceWarning)  # the number of epochs is a setting, not a failure
     arrays = fit_scaler(X)
-    net = MLPClassifier((width,) * depth, alpha=alpha, learning_rate_init=learning_rate, batch_size=min(256, len(y)), max_iter=epochs, random_state=seed).fit(scaled(X, arrays), y)
-    return Model("neural network", arrays | {f"{k}{i}": a for k, layers in (("W", net.coefs_), ("b", net.intercepts_)) for i, a in enumerate(layers)})
+    net = MLPClassifier(
+        (width,) * depth, alpha=alpha, learning_rate_init=learning_rate, batch_size=min(256, len(y)), max_iter=epochs, random_state=seed
+    ).fit(scaled(X, arrays), y)
+    return Model(
+        "neural network", arrays | {f"{k}{i}": a for k, layers in (("W", net.coefs_), ("b", net.intercepts_)) for i, a in enumerate(layers)}
+    )
+
 
 def _network(a, Z):
     last = sum(k.startswith("W") for k in a) - 1
-    for i in range(last): Z = np.maximum(Z @ a[f"W{i}"] + a[f"b{i}"], 0)
+    for i in range(last):
+        Z = np.maximum(Z @ a[f"W{i}"] + a[f"b{i}"], 0)
     return (Z @ a[f"W{last}"] + a[f"b{last}"])[:, 0]
+
 
 PREDICT["neural network"] = _network
 
 # %% ../nbs/05_tune.ipynb #d408c308
 class Family(NamedTuple):
     "A kind of model: `fit`, settings to `start` from, the `space` to search, and whether it takes one-hot levels (`wide`)."
+
     fit: Callable
     start: dict
     space: Callable
     wide: bool = False
 
+
 FAMILIES = {
     "logistic regression": Family(fit_logistic, {"C": 0.03}, lambda t: {"C": t.suggest_float("C", 1e-3, 1, log=True)}, wide=True),
-    "random forest": Family(fit_forest, {"n_estimators": 100, "min_samples_leaf": 3, "max_features": 0.3}, lambda t: {
-        "n_estimators": 100, "min_samples_leaf": t.suggest_int("min_samples_leaf", 2, 20, log=True), "max_features": t.suggest_float("max_features", 0.1, 0.4)}),
-    "XGBoost": Family(fit_xgboost, {"n_estimators": 300, "learning_rate": 0.05, "max_depth": 5, "min_child_weight": 5, "subsample": 0.8, "colsample_bytree": 0.3, "reg_lambda": 3.0}, lambda t: {
-        "n_estimators": t.suggest_int("n_estimators", 200, 500, step=50), "learning_rate": t.suggest_float("learning_rate", 0.02, 0.1, log=True),
-        "max_depth": t.suggest_int("max_depth", 3, 7), "min_child_weight": t.suggest_float("min_child_weight", 1, 20, log=True),
-        "subsample": t.suggest_float("subsample", 0.6, 1), "colsample_bytree": t.suggest_float("colsample_bytree", 0.2, 0.8), "reg_lambda": t.suggest_float("reg_lambda", 0.3, 10, log=True)}),
-    "neural network": Family(fit_network, {"width": 32, "depth": 2, "alpha": 1.0, "learning_rate": 0.004, "epochs": 15}, lambda t: {
-        "width": t.suggest_categorical("width", [16, 32, 64]), "depth": t.suggest_int("depth", 1, 2), "alpha": t.suggest_float("alpha", 0.1, 10, log=True),
-        "learning_rate": t.suggest_float("learning_rate", 0.001, 0.01, log=True), "epochs": t.suggest_int("epochs", 8, 20)}),
+    "random forest": Family(
+        fit_forest,
+        {"n_estimators": 100, "min_samples_leaf": 3, "max_features": 0.3},
+        lambda t: {
+            "n_estimators": 100,
+            "min_samples_leaf": t.suggest_int("min_samples_leaf", 2, 20, log=True),
+            "max_features": t.suggest_float("max_features", 0.1, 0.4),
+        },
+    ),
+    "XGBoost": Family(
+        fit_xgboost,
+        {
+            "n_estimators": 300,
+            "learning_rate": 0.05,
+            "max_depth": 5,
+            "min_child_weight": 5,
+            "subsample": 0.8,
+            "colsample_bytree": 0.3,
+            "reg_lambda": 3.0,
+        },
+        lambda t: {
+            "n_estimators": t.suggest_int("n_estimators", 200, 500, step=50),
+            "learning_rate": t.suggest_float("learning_rate", 0.02, 0.1, log=True),
+            "max_depth": t.suggest_int("max_depth", 3, 7),
+            "min_child_weight": t.suggest_float("min_child_weight", 1, 20, log=True),
+            "subsample": t.suggest_float("subsample", 0.6, 1),
+            "colsample_bytree": t.suggest_float("colsample_bytree", 0.2, 0.8),
+            "reg_lambda": t.suggest_float("reg_lambda", 0.3, 10, log=True),
+        },
+    ),
+    "neural network": Family(
+        fit_network,
+        {"width": 32, "depth": 2, "alpha": 1.0, "learning_rate": 0.004, "epochs": 15},
+        lambda t: {
+            "width": t.suggest_categorical("width", [16, 32, 64]),
+            "depth": t.suggest_int("depth", 1, 2),
+            "alpha": t.suggest_float("alpha", 0.1, 10, log=True),
+            "learning_rate": t.suggest_float("learning_rate", 0.001, 0.01, log=True),
+            "epochs": t.suggest_int("epochs", 8, 20),
+        },
+    ),
 }
 
 # %% ../nbs/05_tune.ipynb #ea0bceeb
@@ -135,27 +224,34 @@ def save_model(model: Model, folder: Path) -> None:
     "Write `model` to `folder`: booster.ubj (XGBoost's own format) or arrays.npz."
     folder = Path(folder)
     if model.booster is not None:
-        with atomic(folder / "booster.ubj") as part: model.booster.save_model(part)
+        with atomic(folder / "booster.ubj") as part:
+            model.booster.save_model(part)
     else:
-        with atomic(folder / "arrays.npz") as part: np.savez_compressed(part, **model.arrays)
+        with atomic(folder / "arrays.npz") as part:
+            np.savez_compressed(part, **model.arrays)
+
 
 def load_model(family: str, folder: Path) -> Model:
     "The model of `family` that `save_model` wrote to `folder`."
     folder = Path(folder)
     if (folder / "booster.ubj").exists():
         import xgboost
+
         booster = xgboost.Booster({"nthread": 1})
         booster.load_model(folder / "booster.ubj")
         return Model(family, booster=booster)
-    with np.load(folder / "arrays.npz", allow_pickle=False) as arrays: return Model(family, dict(arrays))
+    with np.load(folder / "arrays.npz", allow_pickle=False) as arrays:
+        return Model(family, dict(arrays))
 
-# %% ../nbs/05_tune.ipynb #ac8ce792
+# %% ../nbs/05_tune.ipynb #9a406789
 class Fold(NamedTuple):
     "Training and test part of one fold: X_train, y_train, X_test, y_test."
+
     X_train: np.ndarray
     y_train: np.ndarray
     X_test: np.ndarray
     y_test: np.ndarray
+
 
 def make_fold(features: pd.DataFrame, k, wide: bool, drop=()) -> Fold:
     "Fold `k` of the table `features`, with one-hot levels if `wide`."
@@ -163,31 +259,68 @@ def make_fold(features: pd.DataFrame, k, wide: bool, drop=()) -> Fold:
     y, test = features["success"].to_numpy(), (features["fold"] == k).to_numpy()
     return Fold(X[~test], y[~test], X[test], y[test])
 
-def search(name: str, data: list[Fold], trials: int, seed: int = 0, threads: int = 1, n_jobs: int = 1, storage: str | None = None, study_name: str | None = None, tick=lambda: None):
+# %% ../nbs/05_tune.ipynb #204ccdda
+def search(
+    name: str,
+    data: list[Fold],
+    trials: int,
+    seed: int = 0,
+    threads: int = 1,
+    n_jobs: int = 1,
+    storage: str | None = None,
+    study_name: str | None = None,
+    tick=lambda: None,
+):
     """The Optuna study of `trials` trials of the family `name` over the folds `data`, maximising mean ROC AUC.
 
     With `storage` (an Optuna database URL) and `study_name` several processes share the study and it is resumed; then and with
     `n_jobs` above 1 the trials depend on timing, else on `seed` only."""
     import optuna
+
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     family = FAMILIES[name]
+
     def objective(trial):
         settings, scores = family.start | family.space(trial), []
         for i, d in enumerate(data):
             scores.append(auc(d.y_test, family.fit(d.X_train, d.y_train, **settings, seed=seed, threads=threads)(d.X_test)))
-            trial.set_user_attr("scores", scores); trial.report(np.mean(scores), i)
-            if i < len(data) - 1 and trial.should_prune(): tick(); raise optuna.TrialPruned()
+            trial.set_user_attr("scores", scores)
+            trial.report(np.mean(scores), i)
+            if i < len(data) - 1 and trial.should_prune():
+                tick()
+                raise optuna.TrialPruned()
         tick()
         return float(np.mean(scores))
-    study = optuna.create_study(direction="maximize", storage=storage, study_name=study_name, load_if_exists=True, sampler=optuna.samplers.TPESampler(seed=seed, n_startup_trials=3),
-                                pruner=optuna.pruners.MedianPruner(n_startup_trials=2, n_warmup_steps=0))
-    if not study.trials: study.enqueue_trial({k: v for k, v in family.start.items()})
+
+    study = optuna.create_study(
+        direction="maximize",
+        storage=storage,
+        study_name=study_name,
+        load_if_exists=True,
+        sampler=optuna.samplers.TPESampler(seed=seed, n_startup_trials=3),
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=2, n_warmup_steps=0),
+    )
+    if not study.trials:
+        study.enqueue_trial({k: v for k, v in family.start.items()})
     left = trials - sum(t.state.is_finished() for t in study.trials)
-    if left > 0: study.optimize(objective, n_trials=left, n_jobs=n_jobs)
+    if left > 0:
+        study.optimize(objective, n_trials=left, n_jobs=n_jobs)
     return study
 
+# %% ../nbs/05_tune.ipynb #ab69f91a
 def trials_table(studies: dict) -> pd.DataFrame:
     "A row a trial of `studies` {family: study}: family, trial, state, auc (mean over its folds), folds (how many it saw), settings (JSON)."
-    rows = [{"family": f, "trial": t.number, "state": t.state.name.lower(), "auc": np.mean(t.user_attrs["scores"]), "folds": len(t.user_attrs["scores"]),
-             "settings": json.dumps({k: round(v, 6) if isinstance(v, float) else v for k, v in t.params.items()}, sort_keys=True)} for f, s in studies.items() for t in s.trials if "scores" in t.user_attrs]
+    rows = [
+        {
+            "family": f,
+            "trial": t.number,
+            "state": t.state.name.lower(),
+            "auc": np.mean(t.user_attrs["scores"]),
+            "folds": len(t.user_attrs["scores"]),
+            "settings": json.dumps({k: round(v, 6) if isinstance(v, float) else v for k, v in t.params.items()}, sort_keys=True),
+        }
+        for f, s in studies.items()
+        for t in s.trials
+        if "scores" in t.user_attrs
+    ]
     return pd.DataFrame(rows)

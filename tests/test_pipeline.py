@@ -1,0 +1,121 @@
+"The whole pipeline, from a clone to the same bytes."
+import json
+import re
+import shutil
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
+import pytest
+import yaml
+from conftest import ROOT, SHARED, call, needs_shared
+from kickstarter_predictor.sample import snapshot_lines
+from kickstarter_predictor.scratch import outputs
+
+
+def test_verify_and_two_forced_runs(reproduced, tmp_path):
+    "What is committed reproduces, and two forced runs on one machine give the same dvc.lock."
+    lock = tmp_path / "dvc.lock"
+    done = call("python", "-m", "kickstarter_predictor.scratch", "verify", "--lock", str(lock), cwd=ROOT)
+    verdicts = [line.split()[0] for line in done.stdout.splitlines()]
+    assert len(verdicts) == len(outputs(ROOT / "dvc.lock")) and set(verdicts) <= {"identical", "within"}
+    assert outputs(lock) == outputs(reproduced / "dvc.lock")
+
+
+def test_reproduced_clone_is_clean_and_up_to_date(reproduced):
+    changed = call("git", "status", "--porcelain", cwd=reproduced).stdout
+    assert changed == "", "outputs differ from the committed ones"
+    assert "up to date" in call("dvc", "repro", cwd=reproduced).stdout
+    assert "up to date" in call("dvc", "status", cwd=reproduced).stdout
+
+
+def test_metrics_say_what_was_measured(reproduced):
+    m = json.loads((reproduced / "reports" / "metrics.json").read_text())
+    assert m["data"].startswith("**Synthetic data**")
+    assert set(m["families"]) == {"logistic regression", "random forest", "XGBoost", "neural network", "original model"}
+    chosen = m["families"][m["chosen"]]
+    assert chosen["auc"] == max(f["auc"] for n, f in m["families"].items() if n != "original model")
+    assert m["target_met"] == (chosen["auc"] >= m["target_auc"])
+    assert 0.88 < chosen["auc"] < 0.94 and chosen["auc_outside"] < chosen["auc"]  # within 0.03 of real campaigns'
+
+
+def test_reports_are_for_people(reproduced):
+    reports = reproduced / "reports"
+    for page in reports.glob("*.html"):
+        text = page.read_text()
+        assert not re.search(r'(src|href)="https?://', text), f"{page.name} needs the network"
+        shown, _, folded = text.partition("<details>")
+        assert "<pre" not in shown.split("</style>")[1] or page.stem.startswith("00"), f"{page.name} shows code unfolded"
+        markdown = page.with_suffix(".md").read_text()
+        assert markdown.index("## Findings") < markdown.find("## ", markdown.index("## Findings") + 5) or markdown.count("## ") == 1
+        for figure in re.findall(r"!\[(.*?)\]\((.*?)\)", markdown):
+            assert figure[0] and (reports / figure[1]).exists()
+        if int(page.stem[:2]) > 0:
+            assert "Synthetic data" in markdown and "Synthetic data" in shown, f"{page.name} does not say that its data are synthetic"
+    home = str(reproduced.parent)
+    assert not [p.name for p in reports.rglob("*.*") if p.suffix in (".md", ".html", ".json", ".csv") and home in p.read_text()]
+
+
+def test_one_changed_parameter_reruns_what_depends_on_it(reproduced, tmp_path):
+    clone = tmp_path / "clone"
+    shutil.copytree(reproduced, clone, symlinks=True)
+    params = clone / "params.yaml"
+    params.write_text(params.read_text().replace("threshold: 0.5", "threshold: 0.6"))
+    ran = re.findall(r"Running stage '(\w+)'", call("dvc", "repro", "--dry", cwd=clone).stdout)
+    assert ran[0] == "evaluate" and set(ran) <= {"evaluate", "predict", "index"}
+
+
+@pytest.fixture
+def served(tmp_path):
+    "A folder served over http on loopback: (its path, its URL)."
+    folder = tmp_path / "served"
+    folder.mkdir()
+
+    class Handler(SimpleHTTPRequestHandler):
+        def __init__(self, *args): super().__init__(*args, directory=str(folder))
+        def log_message(self, *args): pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield folder, f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+def test_run_on_other_data_from_a_url(served, tmp_path):
+    "`make run` on a URL: results under OUT, an earlier result replaced, this checkout untouched."
+    folder, url = served
+    (folder / "small.json").write_bytes(b"\n".join(snapshot_lines(1500, seed=3)))
+    before = call("git", "status", "--porcelain", cwd=ROOT).stdout
+    out = tmp_path / "out"
+    (out / "reports").mkdir(parents=True)
+    (out / "reports" / "old.txt").write_text("an earlier result")
+    (out / "mine.txt").write_text("keep")
+    done = call("make", "-s", "run", f"DATA={url}/small.json", f"OUT={out}", cwd=ROOT)
+    metrics = json.loads((out / "reports" / "metrics.json").read_text())
+    assert "1,500 projects" in metrics["data"] and "ROC AUC" in done.stdout
+    assert (out / "artifacts" / "model" / "model.json").exists() and (out / "mine.txt").read_text() == "keep"
+    assert not (out / "reports" / "old.txt").exists()
+    assert call("git", "status", "--porcelain", cwd=ROOT).stdout == before
+
+
+@needs_shared
+def test_run_on_real_campaigns(tmp_path):
+    "The figures that real campaigns are known to give (see README of the data)."
+    out = tmp_path / "out"
+    call("make", "-s", "run", f"DATA={SHARED}/scraped_2017_2024.json.gz", f"OUT={out}", cwd=ROOT)
+    m = json.loads((out / "reports" / "metrics.json").read_text())
+    auc = {name: f["auc"] for name, f in m["families"].items()}
+    assert auc["XGBoost"] >= 0.905
+    assert abs(auc["logistic regression"] - 0.90) <= 0.01
+    assert abs(auc["original model"] - 0.88) <= 0.01
+    assert m["data"].startswith("Data: 12,296 projects") and "ynthetic" not in (out / "reports" / "06_evaluate.md").read_text()
+    with open(ROOT / "reports" / "metrics.json") as f: synthetic = json.load(f)
+    assert abs(synthetic["families"]["XGBoost"]["auc"] - auc["XGBoost"]) <= 0.03
+    scored = call("kickstarter-predict", "--batch", str(SHARED / "webrobots_raw_2020_04.json.gz"), "--out", str(tmp_path / "s.csv"), "--model", str(out / "artifacts" / "model"), cwd=tmp_path)
+    assert "100 projects scored" in scored.stderr
+    assert len((tmp_path / "s.csv").read_text().splitlines()) == 101
+
+
+def test_data_dvc_follows_the_sample():
+    stage = yaml.safe_load((ROOT / "data.dvc").read_text())
+    assert stage["deps"][0]["path"] == "sample" and not stage.get("frozen", False)
+    assert stage["deps"][0]["md5"] == stage["outs"][0]["md5"]

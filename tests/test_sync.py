@@ -1,0 +1,115 @@
+"Notebooks, modules, stages and reports belong together, one of each to a name."
+import ast
+import json
+import re
+
+import pytest
+import yaml
+from conftest import ROOT, call
+from kickstarter_predictor.scratch import scratch_clone
+from kickstarter_predictor.stage import check_params, declared, sections
+
+NOTEBOOKS = sorted((ROOT / "nbs").glob("*.ipynb"))
+CHAPTERS = {re.sub(r"^\d\d_", "", p.stem): p for p in NOTEBOOKS}
+STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+PACKAGE = ROOT / "kickstarter_predictor"
+OWN = {"__init__.py", "_modidx.py"}
+
+
+def imports(source: str) -> set[str]:
+    found = (n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.ImportFrom))
+    return {n.module.removeprefix("kickstarter_predictor.") for n in found if n.module and (n.level == 1 or n.module.startswith("kickstarter_predictor."))}
+
+
+def module_imports(name: str) -> set[str]:
+    return imports((PACKAGE / f"{name}.py").read_text())
+
+
+def needed(names: set[str]) -> set[str]:
+    "The modules `names` and all that they import, however far down."
+    more = set().union(*(module_imports(n) for n in names)) - names if names else set()
+    return needed(names | more) if more else names
+
+
+def code(path) -> str:
+    cells = json.loads(path.read_text())["cells"]
+    return "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
+
+
+def paths(outs) -> set[str]:
+    return {o if isinstance(o, str) else next(iter(o)) for o in outs}
+
+
+def test_export_and_clean_change_nothing():
+    with scratch_clone(ROOT, as_it_is=True) as clone:
+        before = {p.relative_to(clone): p.read_bytes() for folder in ("nbs", "kickstarter_predictor") for p in sorted((clone / folder).glob("*.*"))}
+        for module in (clone / "kickstarter_predictor").glob("*.py"):
+            if module.name not in OWN: module.unlink()
+        call("nbdev_export", cwd=clone)
+        call("nbdev_clean", cwd=clone)
+        after = {p.relative_to(clone): p.read_bytes() for folder in ("nbs", "kickstarter_predictor") for p in sorted((clone / folder).glob("*.*")) if p.name != ".last_checked"}
+    assert after.keys() == before.keys(), "a module without its notebook, or the other way round"
+    assert [str(p) for p in before if before[p] != after[p]] == [], "run `make export`"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_notebook_is_clean(path):
+    cells = json.loads(path.read_text())["cells"]
+    assert not any(c.get("outputs") or c.get("execution_count") for c in cells), "it holds outputs: run `make export`"
+    assert not any(set(c["metadata"]) - {"tags"} for c in cells)
+    longest = max(len(c["source"]) for c in cells if c["cell_type"] == "code")
+    assert longest <= 60, f"a cell of {longest} lines is a wall of code"
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_one_name_one_thing(name):
+    stem = CHAPTERS[name].stem
+    stage = STAGES[name]
+    outs = paths(stage["outs"])
+    assert stage["cmd"] == f"python -m kickstarter_predictor.stage {name}"
+    if name == "index":
+        assert "README.md" in outs
+        return
+    assert (PACKAGE / f"{name}.py").exists()
+    assert {f"reports/{stem}.md", f"reports/{stem}.html"} <= outs
+    assert (ROOT / "reports" / f"{stem}.md").exists() and (ROOT / "reports" / f"{stem}.html").exists()
+
+
+def test_nothing_else_is_there():
+    assert set(STAGES) == set(CHAPTERS)
+    assert {p.stem for p in PACKAGE.glob("*.py") if p.name not in OWN} == set(CHAPTERS) - {"index"}
+    assert set(sections()) == set(CHAPTERS)
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_stage_depends_on_what_it_imports(name):
+    listed = {d for d in STAGES[name]["deps"] if d.startswith("kickstarter_predictor/")}
+    wanted = needed(imports(code(CHAPTERS[name])) | {"stage"}) - ({name} if name != "stage" else set())
+    assert listed == {f"kickstarter_predictor/{m}.py" for m in wanted}
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_imports_point_down(name):
+    number = CHAPTERS[name].stem[:2] if name != "index" else "99"
+    above = {m for m in imports(code(CHAPTERS[name])) if m != "stage" and CHAPTERS[m].stem[:2] >= number}
+    assert not above
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_parameters_are_declared(name):
+    import nbformat
+
+    types = declared(nbformat.read(CHAPTERS[name], as_version=4))
+    assert check_params(name, sections()[name], types) == (sections()[name] or {})
+    assert bool(types) == ("params" in STAGES[name]), "dvc.yaml must follow the section of a stage that has parameters"
+
+
+def test_outputs_persist():
+    "DVC removes outputs before a run unless they persist; a stage that fails must leave the last good ones."
+    every = [o for s in STAGES.values() for kind in ("outs", "metrics") for o in s.get(kind, [])]
+    assert all(isinstance(o, dict) and next(iter(o.values()))["persist"] for o in every)
+
+
+def test_nothing_is_unpickled():
+    text = "\n".join(p.read_text() for p in PACKAGE.glob("*.py"))
+    assert not re.search(r"\bimport (pickle|joblib\b.*load|dill|cloudpickle)|allow_pickle=True|read_pickle|joblib\.load", text)
