@@ -16,7 +16,7 @@ import yaml
 
 from .stage import InputError, atomic, root
 
-# %% ../nbs/00_scratch.ipynb #e04d7593
+# %% ../nbs/00_scratch.ipynb #7baa5e5c
 def _call(*command: str, cwd: Path, quiet: bool = False) -> None:
     "Run `command` in `cwd` with this Python's environment first on the path; InputError with its last line if it fails."
     env = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": ""}
@@ -39,7 +39,8 @@ def overlay(source: Path, target: Path) -> None:
         (target / name).unlink(missing_ok=True)
     for name in {*listed("--modified"), *listed("--others", "--exclude-standard")} - {*listed("--deleted")}:
         (target / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(source / name, target / name)
+        if not name.endswith("/"):
+            shutil.copy2(source / name, target / name, follow_symlinks=False)  # a nested repository is listed as a folder
 
 
 @contextmanager
