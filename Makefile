@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
-.PHONY: help reproduce test reports run verify lab sample export lock clean
+.PHONY: help reproduce test reports run model verify lab sample export lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1\t\2/' | expand -t 12
@@ -26,6 +26,9 @@ reports: $(READY) ## bring the reports up to date and list them
 
 run: $(READY) ## make run DATA=<file|folder|glob|URL> OUT=<folder>: the same pipeline on other data, this checkout untouched
 	@python -m kickstarter_predictor.scratch run --data '$(DATA)' --out '$(OUT)'
+
+model: $(READY) ## make model DATA='<snapshots>': train the packaged model anew on real campaigns (default: ../shared/data)
+	@python -m kickstarter_predictor.model_card --data '$(or $(DATA),../shared/data/*.json.gz)'
 
 verify: $(READY) ## reproduce by force in a scratch clone and compare every output with the committed ones
 	@python -m kickstarter_predictor.scratch verify

@@ -22,7 +22,7 @@ setup(
     license="Apache-2.0",
     url=cfg["git_url"],
     packages=find_packages(include=["kickstarter_predictor", "kickstarter_predictor.*"]),
-    include_package_data=True,
+    package_data={"kickstarter_predictor": ["packaged/*"]},
     python_requires=">=" + cfg["min_python"],
     install_requires=lines("requirements"),
     extras_require={"dev": lines("dev_requirements")},

@@ -6,11 +6,11 @@
 __all__ = ['NUMBER', 'overlay', 'scratch_clone', 'gathered', 'run_elsewhere', 'close', 'close_text', 'close_json', 'close_file',
            'compare', 'Output', 'outputs', 'verdicts', 'verify', 'main']
 
-# %% ../nbs/00_scratch.ipynb #5b33cce7
+# %% ../nbs/00_scratch.ipynb #6b5af7c0
 import argparse, glob, json, os, re, shutil, subprocess, sys, tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Iterator, NamedTuple
+from typing import Iterator, Sequence, NamedTuple
 
 import yaml
 
@@ -53,7 +53,7 @@ def scratch_clone(source: Path, as_it_is: bool) -> Iterator[Path]:
             overlay(source, clone)
         yield clone
 
-# %% ../nbs/00_scratch.ipynb #77f8a82e
+# %% ../nbs/00_scratch.ipynb #5e8992ac
 def gathered(data: str, folder: Path) -> str:
     "Where `dvc import-url` shall import `data` (path, glob or URL) from: the URL, the path, or `folder` with links to all files of the glob."
     if re.match(r"[a-z0-9]+://", data):
@@ -71,8 +71,9 @@ def gathered(data: str, folder: Path) -> str:
     return str(folder)
 
 
-def run_elsewhere(data: str, out: str, source: Path | None = None) -> dict:
-    "Run the pipeline of the checkout `source` on `data` in a scratch clone and put its artifacts/ and reports/ under `out`; the metrics."
+def run_elsewhere(data: str, out: str, source: Path | None = None, until: Sequence[str] = ()) -> dict:
+    """Run the pipeline of the checkout `source` (or its stages `until` and what they need) on `data` in a scratch clone and put its artifacts/ and reports/
+    under `out`; the metrics."""
     if not out:
         raise InputError("OUT: missing; name the folder for artifacts/ and reports/")
     source, target = source or root(), Path(out).resolve()
@@ -84,7 +85,7 @@ def run_elsewhere(data: str, out: str, source: Path | None = None) -> dict:
         origin = gathered(data, Path(tmp) / "data")
         _call("dvc", "import-url", "-q", "--force", origin, "data", cwd=clone)
         _call("dvc", "unfreeze", "-q", "data.dvc", cwd=clone)
-        _call("dvc", "repro", cwd=clone)
+        _call("dvc", "repro", *until, cwd=clone)
         for name in ("artifacts", "reports"):
             with atomic(target / name) as part:
                 shutil.copytree(clone / name, part, ignore=shutil.ignore_patterns(".gitignore"))

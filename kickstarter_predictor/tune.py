@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['PREDICT', 'FAMILIES', 'Model', 'sigmoid', 'logit', 'fit_scaler', 'scaled', 'fit_logistic', 'fit_forest',
-           'fit_xgboost', 'fit_network', 'Family', 'save_model', 'load_model', 'Fold', 'make_fold', 'search',
-           'trials_table']
+           'fit_xgboost', 'fit_network', 'Family', 'fit_family', 'save_model', 'load_model', 'Fold', 'make_fold',
+           'search', 'trials_table']
 
-# %% ../nbs/05_tune.ipynb #11138da2
+# %% ../nbs/05_tune.ipynb #4b8cb240
 import json, warnings
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Callable, NamedTuple
 
 import numpy as np, pandas as pd
 
-from .features import auc, matrix, vocabulary
+from .features import LEVELS, auc, matrix, vocabulary
 from .stage import atomic
 
 # %% ../nbs/05_tune.ipynb #e835cb52
@@ -109,7 +109,7 @@ def _forest(a, Z):
 
 PREDICT["random forest"] = _forest
 
-# %% ../nbs/05_tune.ipynb #b503ee85
+# %% ../nbs/05_tune.ipynb #ac390966
 def fit_xgboost(
     X,
     y,
@@ -120,10 +120,11 @@ def fit_xgboost(
     subsample: float,
     colsample_bytree: float,
     reg_lambda: float,
+    coded: int = 0,
     seed: int = 0,
     threads: int = 1,
 ) -> Model:
-    "Gradient-boosted trees (Chen and Guestrin 2016), on a QuantileDMatrix; the parameters are XGBoost's own."
+    "Gradient-boosted trees (Chen and Guestrin 2016), on a QuantileDMatrix; the parameters are XGBoost's own. The last `coded` columns of X are numbers of levels, split by sets of them."
     import xgboost
 
     settings = dict(
@@ -134,12 +135,19 @@ def fit_xgboost(
         subsample=subsample,
         colsample_bytree=colsample_bytree,
         reg_lambda=reg_lambda,
+        max_cat_to_onehot=4,
         seed=seed,
         nthread=threads,
     )
-    return Model("XGBoost", booster=xgboost.train(settings, xgboost.QuantileDMatrix(X, y, nthread=threads), n_estimators))
+    kinds = ["q"] * (X.shape[1] - coded) + ["c"] * coded
+    return Model(
+        "XGBoost",
+        booster=xgboost.train(
+            settings, xgboost.QuantileDMatrix(X, y, feature_types=kinds, enable_categorical=True, nthread=threads), n_estimators
+        ),
+    )
 
-
+# %% ../nbs/05_tune.ipynb #b08b6e2f
 def fit_network(X, y, width: int, depth: int, alpha: float, learning_rate: float, epochs: int, seed: int = 0, threads: int = 1) -> Model:
     "A small network: `depth` layers of `width` rectified units, L2 penalty `alpha`, Adam; on scaled features."
     from sklearn.exceptions import ConvergenceWarning
@@ -164,23 +172,23 @@ def _network(a, Z):
 
 PREDICT["neural network"] = _network
 
-# %% ../nbs/05_tune.ipynb #d408c308
+# %% ../nbs/05_tune.ipynb #6f831dee
 class Family(NamedTuple):
-    "A kind of model: `fit`, settings to `start` from, the `space` to search, and whether it takes one-hot levels (`wide`)."
+    "A kind of model: `fit`, settings to `start` from, the `space` to search, and how it takes levels: one-hot (`wide`), as numbers of a set (`coded`), or only as learned rates (`rates`)."
 
     fit: Callable
     start: dict
     space: Callable
-    wide: bool = False
+    form: str = "rates"
 
-
+# %% ../nbs/05_tune.ipynb #75d86bcc
 FAMILIES = {
-    "logistic regression": Family(fit_logistic, {"C": 0.03}, lambda t: {"C": t.suggest_float("C", 1e-3, 1, log=True)}, wide=True),
+    "logistic regression": Family(fit_logistic, {"C": 0.03}, lambda t: {"C": t.suggest_float("C", 1e-3, 1, log=True)}, form="wide"),
     "random forest": Family(
         fit_forest,
-        {"n_estimators": 100, "min_samples_leaf": 3, "max_features": 0.3},
+        {"n_estimators": 50, "min_samples_leaf": 3, "max_features": 0.3},
         lambda t: {
-            "n_estimators": 100,
+            "n_estimators": 50,
             "min_samples_leaf": t.suggest_int("min_samples_leaf", 2, 20, log=True),
             "max_features": t.suggest_float("max_features", 0.1, 0.4),
         },
@@ -190,16 +198,17 @@ FAMILIES = {
         {
             "n_estimators": 300,
             "learning_rate": 0.05,
-            "max_depth": 5,
-            "min_child_weight": 5,
+            "max_depth": 4,
+            "min_child_weight": 3,
             "subsample": 0.8,
-            "colsample_bytree": 0.3,
+            "colsample_bytree": 0.25,
             "reg_lambda": 3.0,
         },
-        lambda t: {
-            "n_estimators": t.suggest_int("n_estimators", 200, 500, step=50),
-            "learning_rate": t.suggest_float("learning_rate", 0.02, 0.1, log=True),
-            "max_depth": t.suggest_int("max_depth", 3, 7),
+        form="coded",
+        space=lambda t: {
+            "n_estimators": t.suggest_int("n_estimators", 200, 400, step=50),
+            "learning_rate": t.suggest_float("learning_rate", 0.025, 0.08, log=True),
+            "max_depth": t.suggest_int("max_depth", 3, 6),
             "min_child_weight": t.suggest_float("min_child_weight", 1, 20, log=True),
             "subsample": t.suggest_float("subsample", 0.6, 1),
             "colsample_bytree": t.suggest_float("colsample_bytree", 0.2, 0.8),
@@ -218,6 +227,13 @@ FAMILIES = {
         },
     ),
 }
+
+
+#| export
+def fit_family(name: str, X: np.ndarray, y: np.ndarray, settings: dict, seed: int = 0, threads: int = 1) -> Model:
+    "A model of the family `name` with `settings`, fitted to X (n, features) in the family's form and the labels y."
+    coded = {"coded": len(LEVELS)} if FAMILIES[name].form == "coded" else {}
+    return FAMILIES[name].fit(X, y, **settings, **coded, seed=seed, threads=threads)
 
 # %% ../nbs/05_tune.ipynb #ea0bceeb
 def save_model(model: Model, folder: Path) -> None:
@@ -243,7 +259,7 @@ def load_model(family: str, folder: Path) -> Model:
     with np.load(folder / "arrays.npz", allow_pickle=False) as arrays:
         return Model(family, dict(arrays))
 
-# %% ../nbs/05_tune.ipynb #9a406789
+# %% ../nbs/05_tune.ipynb #0187713f
 class Fold(NamedTuple):
     "Training and test part of one fold: X_train, y_train, X_test, y_test."
 
@@ -253,13 +269,13 @@ class Fold(NamedTuple):
     y_test: np.ndarray
 
 
-def make_fold(features: pd.DataFrame, k, wide: bool, drop=()) -> Fold:
-    "Fold `k` of the table `features`, with one-hot levels if `wide`."
-    X, _ = matrix(features, k, drop, vocabulary(features) if wide else ())
+def make_fold(features: pd.DataFrame, k, form: str, drop=()) -> Fold:
+    "Fold `k` of the table `features`, levels as a family of `form` takes them."
+    X, _ = matrix(features, k, drop, vocabulary(features) if form != "rates" else (), coded=form == "coded")
     y, test = features["success"].to_numpy(), (features["fold"] == k).to_numpy()
     return Fold(X[~test], y[~test], X[test], y[test])
 
-# %% ../nbs/05_tune.ipynb #204ccdda
+# %% ../nbs/05_tune.ipynb #82b0fe64
 def search(
     name: str,
     data: list[Fold],
@@ -283,7 +299,7 @@ def search(
     def objective(trial):
         settings, scores = family.start | family.space(trial), []
         for i, d in enumerate(data):
-            scores.append(auc(d.y_test, family.fit(d.X_train, d.y_train, **settings, seed=seed, threads=threads)(d.X_test)))
+            scores.append(auc(d.y_test, fit_family(name, d.X_train, d.y_train, settings, seed, threads)(d.X_test)))
             trial.set_user_attr("scores", scores)
             trial.report(np.mean(scores), i)
             if i < len(data) - 1 and trial.should_prune():

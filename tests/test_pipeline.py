@@ -1,15 +1,20 @@
 "The whole pipeline, from a clone to the same bytes."
+import csv
+import gzip
 import json
 import re
 import shutil
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
+import numpy as np
 import pytest
 import yaml
 from conftest import ROOT, SHARED, call, needs_shared
+from kickstarter_predictor.evaluate import metrics
 from kickstarter_predictor.sample import snapshot_lines
 from kickstarter_predictor.scratch import outputs
+from sklearn.metrics import roc_auc_score
 
 
 def test_verify_and_two_forced_runs(reproduced, tmp_path):
@@ -35,6 +40,8 @@ def test_metrics_say_what_was_measured(reproduced):
     chosen = m["families"][m["chosen"]]
     assert chosen["auc"] == max(f["auc"] for n, f in m["families"].items() if n != "original model")
     assert m["target_met"] == (chosen["auc"] >= m["target_auc"])
+    assert {"a", "b", "c", "d", "e"} <= set(m["protocols"]) and all(set(m["families"]) == set(p["families"]) for p in m["protocols"].values())
+    assert all(p["n"] > 0 and all(0 < f["calibration_error"] < 1 for f in p["families"].values()) for p in m["protocols"].values())
     assert 0.88 < chosen["auc"] < 0.94 and chosen["auc_outside"] < chosen["auc"]  # within 0.03 of real campaigns'
 
 
@@ -62,7 +69,7 @@ def test_one_changed_parameter_reruns_what_depends_on_it(reproduced, tmp_path):
     params = clone / "params.yaml"
     params.write_text(params.read_text().replace("threshold: 0.5", "threshold: 0.6"))
     ran = re.findall(r"Running stage '(\w+)'", call("dvc", "repro", "--dry", cwd=clone).stdout)
-    assert ran[0] == "evaluate" and set(ran) <= {"evaluate", "predict", "index"}
+    assert ran[0] == "evaluate" and set(ran) <= {"evaluate", "predict", "model_card", "index"}
 
 
 @pytest.fixture
@@ -93,9 +100,19 @@ def test_run_on_other_data_from_a_url(served, tmp_path):
     done = call("make", "-s", "run", f"DATA={url}/small.json", f"OUT={out}", cwd=ROOT)
     metrics = json.loads((out / "reports" / "metrics.json").read_text())
     assert "1,500 projects" in metrics["data"] and "ROC AUC" in done.stdout
-    assert (out / "artifacts" / "model" / "model.json").exists() and (out / "mine.txt").read_text() == "keep"
+    assert all((out / "artifacts" / "model" / q / "model.json").exists() for q in ("crawl", "population")) and (out / "mine.txt").read_text() == "keep"
     assert not (out / "reports" / "old.txt").exists()
     assert call("git", "status", "--porcelain", cwd=ROOT).stdout == before
+
+
+def calibration_error(y, p): return metrics(y, p)["calibration_error"]
+
+
+def outcomes(snapshot, scores):
+    "(whether each campaign of `snapshot` that succeeded or failed did succeed, the probability it was given)."
+    with gzip.open(snapshot) as lines: state = {r["id"]: r["state"] for r in (json.loads(line)["data"] for line in lines)}
+    rows = [(state[int(r["id"])] == "successful", float(r["probability"])) for r in csv.DictReader(open(scores)) if state[int(r["id"])] in ("successful", "failed")]
+    return tuple(np.array(rows, float).T)
 
 
 @needs_shared
@@ -114,6 +131,11 @@ def test_run_on_real_campaigns(tmp_path):
     scored = call("kickstarter-predict", "--batch", str(SHARED / "webrobots_raw_2020_04.json.gz"), "--out", str(tmp_path / "s.csv"), "--model", str(out / "artifacts" / "model"), cwd=tmp_path)
     assert "100 projects scored" in scored.stderr
     assert len((tmp_path / "s.csv").read_text().splitlines()) == 101
+    # Trained on the crawl only, scored on a sample of all campaigns: neither the order nor the rate may be the crawl's.
+    population = SHARED / "population_2009_2017.json.gz"
+    call("kickstarter-predict", "--batch", str(population), "--out", str(tmp_path / "p.csv"), "--model", str(out / "artifacts" / "model"), cwd=tmp_path)
+    y, p = outcomes(population, tmp_path / "p.csv")
+    assert roc_auc_score(y, p) > 0.68 and abs(p.mean() - y.mean()) < 0.05 and calibration_error(y, p) < 0.05
 
 
 def test_data_dvc_follows_the_sample():
