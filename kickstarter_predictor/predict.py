@@ -213,7 +213,7 @@ def shifted(odds: np.ndarray, columns: Mapping, predictor: Predictor) -> np.ndar
     shift = predictor.about.get("shifts")
     return odds + shift_of(columns["parent"], shift) if shift else odds
 
-# %% ../nbs/07_predict.ipynb #421c4278
+# %% ../nbs/07_predict.ipynb #149ab8e6
 _OF = {
     "goal_vs_category": "goal",
     "created_hour": "created_at",
@@ -242,21 +242,27 @@ def input_of(feature: str) -> str:
     return _OF.get(base) or next((field for start, field in _BEGINS.items() if base.startswith(start)), base)
 
 
+@lru_cache(maxsize=8)
+def _groups(names: tuple[str, ...]) -> tuple[list[str], np.ndarray, list[str]]:
+    "(the inputs, which of them each of the features `names` is made of, XGBoost's kind of each feature)."
+    of = [input_of(n) for n in names]
+    unique = list(dict.fromkeys(of))
+    return unique, np.array([unique.index(i) for i in of]), ["c" if n.endswith("#") else "q" for n in names]
+
+
 def contributions(predictor: Predictor, x: np.ndarray) -> tuple[float, dict[str, float]]:
     "(log odds of the one campaign `x` (1, features), how much each input moves them: {input: log odds})."
     names, model = predictor.about["names"], predictor.model
-    inputs_ = np.array([input_of(n) for n in names], dtype=object)
+    unique, of, kinds = _groups(tuple(names))
     if model.booster is not None:
         import xgboost
 
-        kinds = ["c" if n.endswith("#") else "q" for n in names]
         moved = model.booster.predict(
             xgboost.DMatrix(x, feature_types=kinds, enable_categorical=True, nthread=1), pred_contribs=True, approx_contribs=True
         )[0]
-        return float(moved.sum()), {i: float(moved[:-1][inputs_ == i].sum()) for i in dict.fromkeys(inputs_)}
+        return float(moved.sum()), dict(zip(unique, np.bincount(of, moved[:-1]).tolist()))
     usual = np.array([predictor.about["typical"][n] for n in names], np.float32)
-    unique = list(dict.fromkeys(inputs_))
-    changed = np.vstack([x, *(np.where(inputs_ == i, usual, x) for i in unique)])
+    changed = np.vstack([x, *(np.where(of == i, usual, x) for i in range(len(unique)))])
     found = model(changed)
     return float(found[0]), {i: float(found[0] - s) for i, s in zip(unique, found[1:])}
 
@@ -355,7 +361,7 @@ def notes(campaign: Campaign, columns: Mapping, about: dict) -> list[str]:
         said.append(f"no creation date given; {10 ** about['fill']['log_preparation']:.0f} days of preparation are assumed")
     return said
 
-# %% ../nbs/07_predict.ipynb #d37a95eb
+# %% ../nbs/07_predict.ipynb #17b83416
 def interval(score: float, about: dict) -> tuple[float | None, float | None]:
     "The 90 % interval of the probability of the log odds `score`, by how far models of other samples differ there."
     if "spread" not in about:
@@ -375,7 +381,8 @@ def predict(campaign: Mapping | Campaign, predictor: Predictor | None = None, wi
     p = float(calibrated(score, calibrator))
     which, rate = base_rate(columns["parent"][0], campaign.category, about)
     moved.pop("published", None)
-    points = {i: 100 * (p - float(calibrated(score - m, calibrator))) for i, m in moved.items() if abs(m) > 1e-9}
+    without = calibrated(score - np.array(list(moved.values())), calibrator)
+    points = {i: d for i, d in zip(moved, (100 * (p - without)).tolist()) if abs(d) > 1e-9}
     reasons = [
         Reason(i, d, f"{phrase(i, columns)} {'raises' if d > 0 else 'lowers'} it by {abs(d):.0f} point{'s' if round(abs(d)) != 1 else ''}")
         for i, d in sorted(points.items(), key=lambda r: -abs(r[1]))
