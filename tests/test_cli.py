@@ -19,7 +19,7 @@ def predict(reproduced):
 
 def test_from_options(predict):
     said = predict("--name", "Fog & Lanterns", "--goal", "12000", "--days", "30", "--category", "Tabletop Games", "--launch", "2024-03-05").stdout
-    assert "Probability of success:" in said and "Base rate:" in said and "a goal of $12,000" in said and "Synthetic data" in said
+    assert "Probability of success:" in said and "Base rate:" in said and " it by " in said and "90 % interval" in said and "Synthetic data" in said
 
 
 def test_from_json_and_standard_input_alike(predict, tmp_path):
