@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ROUND_RATES', 'LABELS', 'DAY', 'COLUMNS', 'clean_text', 'repaired_parent', 'usd_rate', 'converted', 'plain',
            'repeated', 'groups', 'Rule', 'apply_rules', 'outcome_rule', 'text_rule', 'mask_rule', 'drop_rules',
-           'repair_rules', 'rules', 'launch_fields', 'to_campaigns', 'campaigns_schema', 'clean']
+           'repair_rules', 'rules', 'earlier', 'launch_fields', 'to_campaigns', 'campaigns_schema', 'clean']
 
 # %% ../nbs/02_clean.ipynb #e765df41
 import html, re
@@ -184,7 +184,7 @@ def rules(canceled: str = "drop", suspended: str = "drop", max_days: float = 92)
     ]
     return [*drop_rules(canceled, suspended, max_days), *repair_rules(), *last]
 
-# %% ../nbs/02_clean.ipynb #158c8ab5
+# %% ../nbs/02_clean.ipynb #c7e34175
 COLUMNS = [
     "id",
     "group",
@@ -204,19 +204,31 @@ COLUMNS = [
     "days",
     "preparation_days",
     "creator_id",
+    "earlier_campaigns",
+    "earlier_successes",
     "staff_pick",
     "video",
     "run_id",
 ]
 
 
+def earlier(frame: pd.DataFrame) -> pd.DataFrame:
+    "How many campaigns of the same creator in `frame` had ended before each was launched, and how many of these had succeeded: `earlier_campaigns`, `earlier_successes`, missing where the creator is unknown."
+    told = frame.loc[frame["creator_id"].notna(), ["creator_id", "launched_at", "deadline", "state"]].reset_index(names="row")
+    told = told[told["creator_id"].duplicated(keep=False)]
+    pairs = told.merge(told, on="creator_id", suffixes=("", "_before")).query("deadline_before < launched_at and row != row_before")
+    counts = pairs.groupby("row")["state_before"].agg(earlier_campaigns="size", earlier_successes=lambda s: s.eq("successful").sum())
+    return counts.reindex(frame.index).fillna(0.0).where(frame["creator_id"].notna()).astype(float)
+
+
 def launch_fields(frame: pd.DataFrame) -> pd.DataFrame:
-    "`frame` with the goal in US dollars (`goal_usd`) and lengths in days (`days`, `preparation_days`) added; yes-or-no columns nullable."
+    "`frame` with the goal in US dollars (`goal_usd`), lengths in days (`days`, `preparation_days`) and the creator's `earlier` campaigns added; yes-or-no columns nullable."
     return frame.assign(
         goal_usd=frame["goal"] * frame["static_usd_rate"],
         days=(frame["deadline"] - frame["launched_at"]) / DAY,
         preparation_days=(frame["launched_at"] - frame["created_at"]) / DAY,
         creator_id=frame["creator_id"].astype("Int64"),
+        **earlier(frame),
         **{c: frame[c].astype("boolean") for c in ("staff_pick", "video")},
         **{c: frame[c].astype("str") for c in ("name", "blurb", "currency", "country", "category", "parent")},
     )

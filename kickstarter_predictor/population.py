@@ -62,8 +62,15 @@ def lent(X: np.ndarray, names: Sequence[str], y: np.ndarray, share: float = 0.5,
         X[:, at] = new
     return X
 
-# %% ../nbs/06_population.ipynb #8d153eb9
-_CASE = ["log_goal_native", *(f"{t}_{s}" for t in TEXTS for s in ("capitals", "titles", "capital_words"))]
+# %% ../nbs/06_population.ipynb #ea2f75bf
+_CASE = [
+    "log_goal_native",
+    "usd_rate",
+    "category_year_rate",
+    "deadline_year",
+    *(f"created_{c}" for c in ("year", "yearday", "monthday", "weekday")),
+    *(f"{t}_{s}" for t in TEXTS for s in ("capitals", "titles", "capital_words")),
+]
 _CRAWLED = [
     "launch_year",
     "foreign",

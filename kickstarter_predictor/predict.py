@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['Time', 'PACKAGED', 'QUESTIONS', 'Campaign', 'to_campaign', 'Predictor', 'load_predictor', 'to_columns', 'vectors',
-           'shifted', 'input_of', 'contributions', 'phrase', 'Reason', 'Prediction', 'base_rate', 'notes', 'interval',
-           'predict', 'probabilities', 'what_if', 'predict_many', 'score_snapshot', 'as_text', 'main']
+           'shifted', 'contributions', 'phrase', 'Reason', 'Prediction', 'base_rate', 'notes', 'interval', 'predict',
+           'probabilities', 'what_if', 'predict_many', 'score_snapshot', 'as_text', 'main']
 
-# %% ../nbs/07_predict.ipynb #a1566ea8
+# %% ../nbs/07_predict.ipynb #be3f7049
 import argparse, json, sys, tempfile
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta, timezone
@@ -21,12 +21,12 @@ from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 from .acquire import acquire
 from .clean import ROUND_RATES, clean_text, launch_fields, repair_rules
 from .evaluate import calibrated
-from .features import LEARNED, LEVELS, NUMBERS, Encoder, codes, inputs, levels, load_encoder, numbers, one_hot
+from .features import LEARNED, LEVELS, NUMBERS, Encoder, codes, input_of, inputs, levels, load_encoder, numbers
 from .stage import InputError, atomic, root
 from .population import shift_of
 from .tune import Model, load_model
 
-# %% ../nbs/07_predict.ipynb #85b8b4f6
+# %% ../nbs/07_predict.ipynb #be7cd35e
 def _utc(value):
     if isinstance(value, str):
         try:
@@ -58,6 +58,8 @@ class Campaign(BaseModel):
     category: str | None = None
     parent: Annotated[str | None, Field(validation_alias=AliasChoices("parent", "parent_category"))] = None
     created_at: Annotated[Time | None, Field(validation_alias=AliasChoices("created_at", "created"))] = None
+    earlier_campaigns: Annotated[int | None, Field(ge=0, le=1000)] = None
+    earlier_successes: Annotated[int | None, Field(ge=0, le=1000)] = None
     staff_pick: bool | None = None
     video: bool | None = None
 
@@ -72,6 +74,8 @@ class Campaign(BaseModel):
             raise ValueError(f"deadline = {self.deadline:%Y-%m-%d}: must be after the launch, and by at most 92 days")
         if self.created_at and self.created_at > self.launched_at:
             raise ValueError(f"created_at = {self.created_at:%Y-%m-%d}: must not be after the launch")
+        if (self.earlier_successes or 0) > (self.earlier_campaigns if self.earlier_campaigns is not None else 1000):
+            raise ValueError(f"earlier_successes = {self.earlier_successes}: more than earlier_campaigns = {self.earlier_campaigns}")
         return self
 
 # %% ../nbs/07_predict.ipynb #93900134
@@ -156,7 +160,7 @@ def load_predictor(folder: str | Path | None = None, question: str = "population
         raise InputError(f"packaged: answers for the population only; for the question {question!r} name a folder that the pipeline made")
     return found
 
-# %% ../nbs/07_predict.ipynb #b2b5550a
+# %% ../nbs/07_predict.ipynb #1300c0d2
 def to_columns(campaigns: list[Campaign], about: dict) -> dict[str, list]:
     "The launch-time columns `INPUTS` of `campaigns`; raises InputError for a currency without a known rate."
 
@@ -182,8 +186,7 @@ def to_columns(campaigns: list[Campaign], about: dict) -> dict[str, list]:
         "deadline": np.array([naive(e) for e in ends]),
         "days": [(e - c.launched_at) / day for c, e in zip(campaigns, ends)],
         "preparation_days": [(c.launched_at - c.created_at) / day if c.created_at else None for c in campaigns],
-        "staff_pick": of("staff_pick"),
-        "video": of("video"),
+        **{c: of(c) for c in ("earlier_campaigns", "earlier_successes", "staff_pick", "video")},
     }
 
 
@@ -198,8 +201,6 @@ def vectors(columns: Mapping, predictor: Predictor) -> np.ndarray:
     )
     if any(n.endswith("#") for n in about["names"]):
         parts, names = [*parts, codes(marks, words)], names + [f"{c}#" for c in LEVELS]
-    if any("=" in n for n in about["names"]):
-        parts, names = [*parts, one_hot(marks, words)], names + [f"{c}={v}" for c, v in words]
     at = {n: i for i, n in enumerate(names)}
     X = np.hstack(parts)[:, [at[n] for n in about["names"]]]
     for n, (low, high) in about.get("limits", {}).items():
@@ -213,35 +214,7 @@ def shifted(odds: np.ndarray, columns: Mapping, predictor: Predictor) -> np.ndar
     shift = predictor.about.get("shifts")
     return odds + shift_of(columns["parent"], shift) if shift else odds
 
-# %% ../nbs/07_predict.ipynb #149ab8e6
-_OF = {
-    "goal_vs_category": "goal",
-    "created_hour": "created_at",
-    "log_preparation": "created_at",
-    "same_clock": "launched_at",
-    "foreign": "country",
-    "name_text": "words",
-    "blurb_text": "words",
-    "parent": "category",
-    "currency": "country",
-}
-_BEGINS = {
-    "log_goal": "goal",
-    "goal_": "goal",
-    "days": "days",
-    "launch_": "launched_at",
-    "deadline_": "launched_at",
-    "name_": "name",
-    "blurb_": "blurb",
-}
-
-
-def input_of(feature: str) -> str:
-    "The input of a campaign that a feature is made of: `name_words` of `name`, `country=DE` of `country`."
-    base = feature.split("=")[0].removesuffix("_rate").removesuffix("#")
-    return _OF.get(base) or next((field for start, field in _BEGINS.items() if base.startswith(start)), base)
-
-
+# %% ../nbs/07_predict.ipynb #2e2ac093
 @lru_cache(maxsize=8)
 def _groups(names: tuple[str, ...]) -> tuple[list[str], np.ndarray, list[str]]:
     "(the inputs, which of them each of the features `names` is made of, XGBoost's kind of each feature)."
@@ -266,7 +239,7 @@ def contributions(predictor: Predictor, x: np.ndarray) -> tuple[float, dict[str,
     found = model(changed)
     return float(found[0]), {i: float(found[0] - s) for i, s in zip(unique, found[1:])}
 
-# %% ../nbs/07_predict.ipynb #d289b437
+# %% ../nbs/07_predict.ipynb #73106d2c
 _SYMBOLS = {"USD": "$", "EUR": "€", "GBP": "£"}
 
 
@@ -297,6 +270,8 @@ def phrase(name: str, c: Mapping) -> str:
             return "the style of the name (length, case, punctuation)"
         case "blurb":
             return "the style of the blurb (length, case, punctuation)" if c["blurb"][0] else "the lack of a blurb"
+        case "earlier_campaigns":
+            return "the creator's earlier campaigns" + ("" if c["earlier_campaigns"][0] is not None else " (not given)")
         case "staff_pick":
             return given(c["staff_pick"][0], "a staff pick", "no staff pick", "staff pick (not given)")
         case "video":
@@ -481,7 +456,7 @@ def _answers_crawl(model) -> bool:
     except InputError:
         return False
 
-# %% ../nbs/07_predict.ipynb #93ef8393
+# %% ../nbs/07_predict.ipynb #303a3657
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "kickstarter-predict", description="How likely a Kickstarter campaign is to reach its goal, before launch, and why."
@@ -513,6 +488,8 @@ def _parser() -> argparse.ArgumentParser:
         "launched_at": "date or time, default today",
         "deadline": "instead of days",
         "created_at": "when the draft was begun",
+        "earlier_campaigns": "of the same creator that have ended",
+        "earlier_successes": "those of them that reached their goal",
         "staff_pick": "true or false",
         "video": "true or false",
     }
