@@ -27,8 +27,8 @@ reports: $(READY) ## bring the reports up to date and list them
 run: $(READY) ## make run DATA=<file|folder|glob|URL> OUT=<folder>: the same pipeline on other data, this checkout untouched
 	@python -m kickstarter_predictor.scratch run --data '$(DATA)' --out '$(OUT)'
 
-model: $(READY) ## make model DATA='<snapshots>': train the packaged model anew on real campaigns (default: ../shared/data)
-	@python -m kickstarter_predictor.model_card --data '$(or $(DATA),../shared/data/*.json.gz)'
+model: $(READY) ## make model DATA='<snapshots>' ALONE='<files>': train the packaged model anew on real campaigns, and judge files alone as well (default: ../shared/data)
+	@python -m kickstarter_predictor.model_card --data '$(or $(DATA),../shared/data/*.json.gz)' --alone $(or $(ALONE),$(if $(DATA),,../shared/data/scraped_2017_2024.json.gz ../shared/data/kick_2009_2015.json.gz))
 
 verify: $(READY) ## reproduce by force in a scratch clone and compare every output with the committed ones
 	@python -m kickstarter_predictor.scratch verify

@@ -67,7 +67,7 @@ def cross_calibrated(scores, y, fold, others=None) -> np.ndarray:
         p[fold == k] = calibrated(scores[fold == k], fit_calibrator(others[fold != k], y[fold != k]))
     return p
 
-# %% ../nbs/06_evaluate.ipynb #ed4abbcc
+# %% ../nbs/06_evaluate.ipynb #82ced7b0
 def cross_validate(
     features: pd.DataFrame,
     families: dict[str, dict],
@@ -99,7 +99,7 @@ def cross_validate(
         scores[name][features["fold"] == k] = found
     return scores
 
-
+# %% ../nbs/06_evaluate.ipynb #69225784
 def cross_blended(scores: dict[str, np.ndarray], y: np.ndarray, fold: np.ndarray, others: dict | None = None) -> np.ndarray:
     """The blend of out-of-fold `scores` {family: (n,)}, its shares for each fold found on the other folds: by their `scores`, or by scores `others` that they
     got elsewhere. NaN where there is no score."""

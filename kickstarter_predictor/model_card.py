@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['ASKED', 'LIMIT', 'table', 'figure', 'of_hundred', 'auc_text', 'protocols_table', 'extremes', 'subgroups_table',
-           'verdict', 'data_section', 'population_section', 'not_met', 'card', 'pack', 'main']
+           'verdict', 'data_section', 'population_section', 'not_met', 'kind_of', 'card', 'evidence_of', 'rounded',
+           'pack', 'main']
 
 # %% ../nbs/08_model_card.ipynb #8f3ec3a8
 import argparse, json, shutil, sys, tempfile
@@ -239,17 +240,16 @@ def not_met(population: dict) -> str:
         + "The 0.9 that cross-validation within a crawl gives is in part the crawl's own doing: whole subcategories of it hold nothing but successes. Asked about everybody, names, goals and dates tell less."
     )
 
-# %% ../nbs/08_model_card.ipynb #ab910701
-def card(metrics: dict, about: dict, population: dict | None = None) -> str:
-    """The model card as Markdown, from the figures of reports/metrics.json and the `about` of a predictor (its model.json); `population` is that of the
-    second predictor, which is asked about all campaigns, if there is one. What is missing is left out."""
+# %% ../nbs/08_model_card.ipynb #3e1d7248
+def kind_of(metrics: dict, about: dict) -> list[list]:
+    "What kind of model it is, in rows of two."
     n = (
         about.get("figures", {}).get("n")
         or (metrics.get("families", {}).get(metrics.get("chosen")) or {}).get("n")
         or sum(s["n"] for s in about.get("sources", []))
     )
     family, names = about.get("family") or metrics.get("chosen") or "unknown", about.get("names") or []
-    what = [
+    return [
         ["kind of model", family],
         ["version", about.get("version", "–")],
         [
@@ -260,10 +260,15 @@ def card(metrics: dict, about: dict, population: dict | None = None) -> str:
         ],
         ["learned from", f"{int(n):,} campaigns" if n else "–"],
     ]
+
+# %% ../nbs/08_model_card.ipynb #83b6405d
+def card(metrics: dict, about: dict, population: dict | None = None, evidence: dict | None = None) -> str:
+    """The model card as Markdown, from the figures of reports/metrics.json and the `about` of a predictor (its model.json); `population` is that of the
+    second predictor, which is asked about all campaigns, if there is one; `evidence` is that of `pack`. What is missing is left out."""
     sections = {
         "In short": [
             f"The model estimates, before a Kickstarter campaign is launched, how likely it is to reach its goal by its deadline, from what its creator enters: name, blurb, goal, dates, category, country.",
-            table(["", ""], what).replace("---:", "---"),
+            table(["", ""], kind_of(metrics, about)).replace("---:", "---"),
         ]
     }
     if verdict(metrics):
@@ -289,6 +294,8 @@ def card(metrics: dict, about: dict, population: dict | None = None) -> str:
         ]
     if population:
         sections["The second model: all campaigns" if metrics else "How far it can be believed"] = population_section(population)
+    for name, run in (evidence or {}).items():
+        sections[f"Cross-validated on {name}"] = [verdict(run), protocols_table(run), subgroups_table(run)]
     sections |= _LIMITS
     return (
         "\n\n".join(
@@ -300,12 +307,44 @@ def card(metrics: dict, about: dict, population: dict | None = None) -> str:
         + "\n"
     )
 
-# %% ../nbs/08_model_card.ipynb #4eed68fc
+# %% ../nbs/08_model_card.ipynb #dec8a97d
 LIMIT = 3_000_000  # bytes of the packaged model
 
 
-def pack(folder: Path, target: Path) -> dict:
-    "Put the population model in `folder` and its card into `target`, whole or not at all; its model.json. Raises InputError if it is synthetic or over `LIMIT`."
+def evidence_of(results: Path) -> dict:
+    "What the run with the folders `results`/reports and artifacts measured: aggregates only, to four digits."
+    read = lambda name: json.loads((Path(results) / "reports" / name).read_text())
+    features, metrics = read("features.json"), read("metrics.json")
+    kept = (
+        "chosen",
+        "shares",
+        "target_auc",
+        "target_met",
+        "threshold",
+        "accuracy",
+        "data",
+        "families",
+        "protocols",
+        "learning_curve",
+        "subgroups",
+    )
+    return rounded(
+        {"n": int(metrics["families"][metrics["chosen"]]["n"]), "gains": features["gains"], "leaks": features["leaks"]}
+        | {k: metrics[k] for k in kept}
+    )
+
+
+def rounded(value, digits: int = 4):
+    "`value` with every float in it rounded, and without those that are no number."
+    if isinstance(value, dict):
+        return {k: rounded(v, digits) for k, v in value.items() if v == v and v is not None}
+    return [rounded(v, digits) for v in value] if isinstance(value, list) else round(value, digits) if isinstance(value, float) else value
+
+# %% ../nbs/08_model_card.ipynb #9a222a1f
+def pack(folder: Path, target: Path, evidence: dict | None = None) -> dict:
+    """Put the population model in `folder`, its card and the `evidence` {name of the data: from `evidence_of`} into `target`, whole or not at all; its model.json.
+
+    Raises InputError if it is synthetic or over `LIMIT`."""
     folder, target = Path(folder), Path(target)
     about = json.loads((folder / "model.json").read_text())
     size = sum(p.stat().st_size for p in folder.iterdir())
@@ -315,7 +354,8 @@ def pack(folder: Path, target: Path) -> dict:
         raise InputError(f"the model has {size:,} bytes, more than {LIMIT:,}; lower population.trees or population.bits")
     with atomic(target) as part:
         shutil.copytree(folder, part)
-        (part / "model_card.md").write_text(card({}, about, about))
+        (part / "model_card.md").write_text(card({}, about, about, evidence))
+        (part / "evidence.json").write_text(json.dumps(evidence or {}, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
     return about
 
 
@@ -323,13 +363,22 @@ def main(argv: list[str] | None = None) -> int:
     "`python -m kickstarter_predictor.model_card --data SNAPSHOTS`: train the packaged model anew."
     parser = argparse.ArgumentParser("model_card", description="Train the packaged model on real campaigns.")
     parser.add_argument("--data", required=True, help="file, folder, quoted glob or URL of snapshots")
+    parser.add_argument("--alone", nargs="*", default=[], help="of these, files to judge on their own as well, for the evidence")
+    args = parser.parse_args(argv)
     try:
         with tempfile.TemporaryDirectory() as tmp:
-            run_elsewhere(parser.parse_args(argv).data, tmp, until=["population"])
-            about = pack(Path(tmp) / "artifacts" / "model" / "population", root() / "kickstarter_predictor" / "packaged")
+            runs = {"all": args.data} | {Path(f).name.split(".")[0]: f for f in args.alone}
+            for name, data in runs.items():
+                run_elsewhere(data, str(Path(tmp) / name), until=["evaluate", *(["population"] if name == "all" else [])])
+            found = {name: evidence_of(Path(tmp) / name) for name in runs}
+            about = pack(Path(tmp) / "all" / "artifacts" / "model" / "population", root() / "kickstarter_predictor" / "packaged", found)
     except InputError as e:
         print(f"model_card: {e}", file=sys.stderr)
         return 1
+    for name, run in found.items():
+        print(
+            f"{name}: {run['chosen']}, cross-validated AUC {auc_text(run['protocols']['a']['families'][run['chosen']])} (n = {run['n']:,})"
+        )
     for source, f in about["figures"].items():
         print(f"{source}: AUC {f['auc']:.4f} ± {f['auc_sd']:.4f}, calibration error {f['calibration_error']:.4f} (n = {f['n']:,})")
     return 0

@@ -106,10 +106,10 @@ def years(features: pd.DataFrame, published: np.ndarray) -> tuple[float, float]:
     "The first and the last launch, in years, of the `published` rows of `features`."
     return tuple(float(y) for y in features.loc[published, "launch_year"].agg(["min", "max"]))
 
-# %% ../nbs/06_population.ipynb #667abd65
+# %% ../nbs/06_population.ipynb #2c8b1352
 SETTINGS = {
-    "n_estimators": 600,
-    "learning_rate": 0.04,
+    "n_estimators": 520,
+    "learning_rate": 0.045,
     "max_depth": 5,
     "min_child_weight": 5.0,
     "subsample": 0.8,

@@ -456,7 +456,26 @@ def _answers_crawl(model) -> bool:
     except InputError:
         return False
 
-# %% ../nbs/07_predict.ipynb #303a3657
+# %% ../nbs/07_predict.ipynb #100fe2f5
+_HELP = {
+    "name": "",
+    "blurb": "one sentence",
+    "goal": "in the currency",
+    "currency": "such as USD",
+    "country": "two letters",
+    "category": "subcategory",
+    "parent": "parent category",
+    "days": "of funding",
+    "launched_at": "date or time, default today",
+    "deadline": "instead of days",
+    "created_at": "when the draft was begun",
+    "earlier_campaigns": "of the same creator that have ended",
+    "earlier_successes": "those of them that reached their goal",
+    "staff_pick": "true or false",
+    "video": "true or false",
+}
+
+# %% ../nbs/07_predict.ipynb #254db542
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "kickstarter-predict", description="How likely a Kickstarter campaign is to reach its goal, before launch, and why."
@@ -476,24 +495,7 @@ def _parser() -> argparse.ArgumentParser:
         help="population: how such campaigns fare among all (default for one campaign); crawl: in these snapshots; auto with --batch: crawl for records that tell of a staff pick, else population",
     )
     parser.add_argument("--format", choices=["text", "json"], default="text", help="form of the answer")
-    known = {
-        "name": "",
-        "blurb": "one sentence",
-        "goal": "in the currency",
-        "currency": "such as USD",
-        "country": "two letters",
-        "category": "subcategory",
-        "parent": "parent category",
-        "days": "of funding",
-        "launched_at": "date or time, default today",
-        "deadline": "instead of days",
-        "created_at": "when the draft was begun",
-        "earlier_campaigns": "of the same creator that have ended",
-        "earlier_successes": "those of them that reached their goal",
-        "staff_pick": "true or false",
-        "video": "true or false",
-    }
-    for field, text in known.items():
+    for field, text in _HELP.items():
         names = [
             f"--{field.replace('_', '-')}",
             *{"launched_at": ["--launch"], "created_at": ["--created"], "parent": ["--parent-category"]}.get(field, []),
