@@ -328,13 +328,16 @@ def write_report(nb, stem: str, base: Path, header: str, values: dict) -> list[P
         part.write_text(text)
     return written
 
-# %% ../nbs/00_stage.ipynb #bc066cb1
+# %% ../nbs/00_stage.ipynb #ad55653c
 def run(name: str) -> list[Path]:
     """Run the stage `name` of the repository of the working directory; the paths of its report.
 
     Raises InputError for a wrong parameter or input; a notebook that fails otherwise raises papermill's error with its traceback."""
     quick_nbformat()
+    sys.modules["pyarrow.fs"] = None  # papermill would load it for Hadoop
     import logging, nbformat, papermill
+
+    del sys.modules["pyarrow.fs"]
 
     logging.getLogger("papermill").setLevel(logging.ERROR)  # it warns of parameters whose types it cannot read; they are checked above
     from papermill.exceptions import PapermillExecutionError
@@ -358,7 +361,8 @@ def run(name: str) -> list[Path]:
             progress_bar=False,
             request_save_on_cell_execute=False,
             stderr_file=sys.stderr,
-            extra_arguments=["--log-level=CRITICAL"],
+            extra_arguments=["--log-level=CRITICAL", "--HistoryManager.enabled=False"],
+            shutdown_kernel="immediate",
         )
     except PapermillExecutionError as e:
         if e.ename == "InputError":
