@@ -130,7 +130,7 @@ _SEEN = [("first_seen", _TIME), ("last_seen", _TIME)]
 _ROWS = pa.schema([(name, kind) for name, (kind, _) in COLUMNS.items()] + _CRAWL)
 SCHEMA = pa.schema([*_ROWS, *(pa.field(*f) for f in _SEEN)])
 
-# %% ../nbs/01_acquire.ipynb #2d430564
+# %% ../nbs/01_acquire.ipynb #0106a833
 _FIELDS = tuple(Project.__struct_fields__)
 _NESTED = {"category": Category, "creator": Creator, "location": Location}
 
@@ -146,7 +146,7 @@ def _array(values, kind: pa.DataType) -> pa.Array:
     if kind == _TIME:
         return pa.array(values, pa.timestamp("s", tz="UTC")).cast(_TIME)
     made = pa.array(values, kind)
-    return pc.if_else(pc.equal(made, ""), None, made) if kind == pa.string() else made
+    return pc.if_else(pc.equal(made, ""), None, made) if kind == pa.string() and "" in values else made
 
 
 def to_batch(lines: list[Line], snapshots: list[int | None]) -> pa.RecordBatch:
@@ -359,7 +359,7 @@ def parts(path: Path, others: list[str] | None = None) -> typing.Iterator[Part]:
                         yield Part(info.filename, stream, lambda: done)
                 done += info.compress_size
 
-# %% ../nbs/01_acquire.ipynb #db559e55
+# %% ../nbs/01_acquire.ipynb #471a6c7c
 LONGEST = 1 << 24  # bytes of a line; real ones have some thousand
 _BAD = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
@@ -377,11 +377,12 @@ def text_lines(stream: io.BufferedReader, label: str) -> typing.Iterator[bytes]:
 def json_lines(stream: io.BufferedReader, label: str, found: Findings, member: str = "") -> typing.Iterator[tuple[int, Line]]:
     "Each good record of JSON lines with its line, counted from 1."
     for number, line in enumerate(text_lines(stream, label), 1):
+        if line.isspace():
+            continue
         try:
             record = decode(line)
         except _BAD as e:
-            if not line.isspace():
-                found.reject(number, reason(e), member)
+            found.reject(number, reason(e), member)
         else:
             yield number, record
 
@@ -628,7 +629,7 @@ def _index(lines: list[Line], times: list[int | None]) -> np.ndarray:
     changed = known([line.data.state_changed_at for line in lines])
     return np.array([[line.data.id for line in lines], known(times), changed], dtype=np.int64).T
 
-# %% ../nbs/01_acquire.ipynb #2c3fb341
+# %% ../nbs/01_acquire.ipynb #07d2d249
 def read_file(
     path: Path, part: Path, keep, kept: int = 1_000, within: Path | None = None, tick=lambda done: None
 ) -> tuple[pd.DataFrame, dict, Findings]:
@@ -637,7 +638,7 @@ def read_file(
     `keep(ids)` tells which projects are wanted. Returns (index as for `newest`, but for `file`; counts; findings)."""
     found, runs, robots, others, good, index = Findings(kept), set(), Counter(), [], 0, [np.empty((0, 3), np.int64)]
     named = snapshot_time(crawl_name(path.relative_to(within or path.parent)))
-    with pa.ipc.new_file(part, _ROWS, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
+    with pa.ipc.new_file(part, _ROWS, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
         for lines in batches(records(path, found, tick, within, others)):
             good += len(lines)
             wanted = keep(np.array([line.data.id for line in lines], dtype=np.int64))
