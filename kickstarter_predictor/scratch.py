@@ -53,9 +53,11 @@ def scratch_clone(source: Path, as_it_is: bool) -> Iterator[Path]:
             overlay(source, clone)
         yield clone
 
-# %% ../nbs/00_scratch.ipynb #5e8992ac
+# %% ../nbs/00_scratch.ipynb #7ff61329
 def gathered(data: str, folder: Path) -> str:
-    "Where `dvc import-url` shall import `data` (path, glob or URL) from: the URL, the path, or `folder` with links to all files of the glob."
+    """Where `dvc import-url` shall import `data` (path, glob or URL) from: the URL, the path, or `folder` with copies of what it names.
+
+    CSV files tell the day of their crawl by their names or their folder's only, which importing would take from them: they are copied."""
     if re.match(r"[a-z0-9]+://", data):
         return data
     if not data:
@@ -63,11 +65,12 @@ def gathered(data: str, folder: Path) -> str:
     found = sorted(Path(p).resolve() for p in (glob.glob(data) if any(c in data for c in "*?[") and not Path(data).exists() else [data]))
     if not found or not all(p.exists() for p in found):
         raise InputError(f"{data}: there is no such file or folder")
-    if len(found) == 1:
+    dated = any(p.suffix.lower() in (".csv", ".zip") or ".csv." in p.name.lower() or (p.is_dir() and any(p.glob("*.csv"))) for p in found)
+    if len(found) == 1 and not dated:
         return str(found[0])
     folder.mkdir(parents=True)
     for path in found:
-        shutil.copy2(path, folder / path.name)
+        shutil.copytree(path, folder / path.name) if path.is_dir() else shutil.copy2(path, folder / path.name)
     return str(folder)
 
 
