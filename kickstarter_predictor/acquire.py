@@ -525,7 +525,7 @@ class Retry(typing.NamedTuple):
             except Transient as e:
                 self.wait(failures, e)
 
-# %% ../nbs/01_acquire.ipynb #fd9b4043
+# %% ../nbs/01_acquire.ipynb #fe0692c5
 _SAID = {
     "NoSuchBucket": "there is no such bucket",
     "NoSuchKey": "there is no such object; `kickstarter-snapshots list` shows what there is",
@@ -540,8 +540,9 @@ _PASSING = (408, 425, 429, 500, 502, 503, 504)
 
 def _s3_said(e) -> tuple[str, int, str]:
     "(code, HTTP status, plain words) of the botocore error `e`."
-    code = getattr(e, "response", {}).get("Error", {}).get("Code") or type(e).__name__
-    status = int(getattr(e, "response", {}).get("ResponseMetadata", {}).get("HTTPStatusCode") or 0)
+    answer = getattr(e, "response", None) or {}
+    code = answer.get("Error", {}).get("Code") or type(e).__name__
+    status = int(answer.get("ResponseMetadata", {}).get("HTTPStatusCode") or 0)
     denied = f"access denied ({code}); check the credentials and what they may do" if status in (401, 403) else ""
     first = (str(e).splitlines() or [code])[0]
     return code, status, _SAID.get(code) or denied or (_SAID["404"] if status == 404 else first)
@@ -651,7 +652,7 @@ def _ask_http(url: str, start: int, known: Version) -> Answer:
     version = Version(size, etag, got.headers.get("Last-Modified"))
     return Answer(version, int(span[1]) if got.status == 206 else 0, got, _digest(etag, got.headers, False))
 
-# %% ../nbs/01_acquire.ipynb #ba9da14d
+# %% ../nbs/01_acquire.ipynb #e85c15bf
 def s3_client(endpoint: str | None = None, unsigned: bool = False):
     "boto3's client: credentials from the usual chain unless `unsigned`; retries are ours."
     import boto3
@@ -667,9 +668,8 @@ def s3_client(endpoint: str | None = None, unsigned: bool = False):
         options["signature_version"] = UNSIGNED
     with faults(endpoint or "S3"):
         try:
-            return boto3.client(
-                "s3", endpoint_url=endpoint, config=Config(**options), region_name=None if boto3.Session().region_name else "us-east-1"
-            )
+            session = boto3.Session()  # of its own: the default one remembers credentials
+            return session.client("s3", endpoint_url=endpoint, config=Config(**options), region_name=session.region_name or "us-east-1")
         except ValueError as e:
             raise InputError(f"--endpoint-url {redacted(endpoint or '')}: {redacted(str(e))}") from None
 
@@ -1051,7 +1051,7 @@ class Target(typing.NamedTuple):
         listed = objects(self.client, self.bucket, self.key, self.retry)
         return self.call("head_object") if any(o["Key"] == self.key for o in listed) else None
 
-# %% ../nbs/01_acquire.ipynb #c15ca539
+# %% ../nbs/01_acquire.ipynb #028406ea
 def clean_up(target: Target) -> None:
     "Abort the uploads to `target` that were begun and never ended."
 
@@ -1065,7 +1065,8 @@ def clean_up(target: Target) -> None:
                 target.call("abort_multipart_upload", UploadId=upload["UploadId"])
                 log.info("%s: aborted an upload that never ended", target)
     except InputError as e:
-        if str(e).endswith(tuple(_SAID.values())) or "gave up" in str(e):
+        final = ("NoSuchBucket", "InvalidAccessKeyId", "SignatureDoesNotMatch", "NoCredentialsError")
+        if str(e).endswith(tuple(_SAID[code] for code in final)) or "gave up" in str(e):
             raise
         log.info("%s; uploads that never ended may be left there", e)  # not everyone may list them, not every server can
 
