@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
-.PHONY: help reproduce test reports run model verify lab sample export lock clean
+.PHONY: help reproduce test reports run model verify refresh lab sample export lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1\t\2/' | expand -t 12
@@ -32,6 +32,9 @@ model: $(READY) ## make model DATA='<snapshots>' ALONE='<files>': train the pack
 
 verify: $(READY) ## reproduce by force in a scratch clone and compare every output with the committed ones
 	@python -m kickstarter_predictor.scratch verify
+
+refresh: $(READY) ## make refresh [OUT=summary.md]: fetch what is new, reproduce, keep it if it is no worse (limits in params.yaml)
+	@python -m kickstarter_predictor.refresh $(if $(OUT),--out '$(OUT)')
 
 lab: $(READY) ## open the notebooks in JupyterLab
 	jupyter lab --notebook-dir . nbs

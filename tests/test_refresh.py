@@ -1,0 +1,158 @@
+"`make refresh`: what is new comes in if it is no worse; else one clear line, and everything as it was."
+import gzip
+import json
+import shutil
+
+import pytest
+import yaml
+from conftest import ROOT, call
+from flaky import Site
+from kickstarter_predictor.sample import snapshot_lines
+
+LIMITS = {"max_shrink": 0.2, "max_auc_drop": 0.02}
+
+# A pipeline of the same shape that runs in no time: the project's own `acquire`, and an AUC that the data themselves dictate.
+ACQUIRE = """
+import json, pathlib
+from kickstarter_predictor.acquire import acquire, describe
+from kickstarter_predictor.stage import InputError
+import sys
+try: provenance, _ = acquire(pathlib.Path("data"), pathlib.Path("artifacts/projects.parquet"), quiet=True)
+except InputError as e: sys.exit(f"acquire: {e}")
+pathlib.Path("artifacts/provenance.json").write_text(json.dumps(describe(provenance)))
+"""
+EVALUATE = """
+import json, pathlib, pandas as pd
+about = json.loads(pathlib.Path("artifacts/provenance.json").read_text())
+goal = pd.read_parquet("artifacts/projects.parquet")["goal"].max()
+f = lambda auc: {"auc": auc, "auc_sd": 0.01, "pr_auc": 0.9, "n": float(about["projects"])}
+pathlib.Path("reports").mkdir(exist_ok=True)
+pathlib.Path("reports/metrics.json").write_text(json.dumps({"data": about["header"], "chosen": "XGBoost", "families": {"XGBoost": f(goal / 1e9), "logistic regression": f(0.8)}}))
+"""
+DVC = {"stages": {
+    "acquire": {"cmd": "python acquire.py", "deps": ["acquire.py", "data"], "outs": [{f"artifacts/{o}": {"persist": True}} for o in ("projects.parquet", "provenance.json")]},
+    "evaluate": {"cmd": "python evaluate.py", "deps": ["evaluate.py", "artifacts/projects.parquet", "artifacts/provenance.json"], "metrics": [{"reports/metrics.json": {"cache": False, "persist": True}}]}}}
+PROJECT = {"name": "A game", "state": "failed", "goal": 1000, "launched_at": 1548979200, "deadline": 1551571200}
+
+
+def crawl(n, auc, **fields):
+    "A snapshot of `n` projects, of which the small pipeline finds the ROC AUC `auc`."
+    record = lambda i: {"run_id": "Kickstarter_2024-07-11T03_20_04_541Z", "data": {"id": i, **PROJECT, "goal": round(auc * 1e9), **fields}}
+    return gzip.compress("\n".join(json.dumps(record(i)) for i in range(1, n + 1)).encode(), mtime=0)
+
+
+def git(*args, cwd): return call("git", "-c", "user.name=t", "-c", "user.email=t@t", *args, cwd=cwd).stdout
+
+
+@pytest.fixture(scope="module")
+def site():
+    site = Site()
+    yield site
+    site.stop()
+
+
+@pytest.fixture(scope="module")
+def small(site, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("small") / "project"
+    for name in ("nbs", "artifacts"): (folder / name).mkdir(parents=True)
+    for name, text in {"params.yaml": yaml.safe_dump({"refresh": LIMITS}), "dvc.yaml": yaml.safe_dump(DVC), "acquire.py": ACQUIRE, "evaluate.py": EVALUATE, "nbs/x": "", ".gitignore": "/artifacts/\n/data\n"}.items():
+        (folder / name).write_text(text)
+    site.files["a.json.gz"] = crawl(100, 0.9)
+    git("init", "-q", cwd=folder)
+    call("dvc", "init", "-q", cwd=folder)
+    call("dvc", "import-url", "-q", site.url("a.json.gz"), "data", cwd=folder)
+    call("dvc", "repro", "-q", cwd=folder)
+    git("add", ".", cwd=folder)
+    git("commit", "-qm", "x", cwd=folder)
+    return folder
+
+
+@pytest.fixture
+def project(small, site, tmp_path):
+    site.files["a.json.gz"], site.faults = crawl(100, 0.9), []
+    return shutil.copytree(small, tmp_path / "project", symlinks=True)
+
+
+def refresh(project, *args, check=False): return call("python", "-m", "kickstarter_predictor.refresh", *args, cwd=project, check=check)
+
+
+def state(project): return {str(p.relative_to(project)): p.read_bytes() for p in project.rglob("*") if p.is_file() and ".git/" not in str(p) and ".dvc/" not in str(p)}
+
+
+def stopped(project, said, before):
+    "A refresh that is stopped: one line, and nothing has changed."
+    done = refresh(project)
+    assert done.returncode == 1 and done.stdout == "" and len(done.stderr.strip().splitlines()) == 1 and said in done.stderr and "last good state" in done.stderr, done.stderr
+    assert state(project) == before and git("status", "--porcelain", cwd=project) == ""
+
+
+def test_new_data_come_in(project, site, tmp_path):
+    site.files["a.json.gz"] = crawl(120, 0.91)
+    done = refresh(project, "--out", str(tmp_path / "out" / "summary.md"), check=True)
+    text = (tmp_path / "out" / "summary.md").read_text()
+    assert text in done.stdout and "| XGBoost | ROC AUC | 0.9000 | 0.9100 | +0.0100 |" in text and "120 projects" in text and "+20 projects" in text and done.stderr == ""
+    changed = git("status", "--porcelain", cwd=project).split()[1::2]
+    assert changed == ["data.dvc", "dvc.lock", "reports/metrics.json"]
+    assert (project / "data").read_bytes() == site.files["a.json.gz"] and json.loads((project / "artifacts" / "provenance.json").read_text())["projects"] == 120
+    assert "up to date" in call("dvc", "status", cwd=project).stdout
+    done = refresh(project)
+    assert done.returncode == 1 and "is changed and not committed, as are 2 more; commit or stash" in done.stderr
+    git("commit", "-qam", "refresh", cwd=project)
+    assert "nothing new" in refresh(project, check=True).stdout and "nothing new" in (project / "artifacts" / "refresh.md").read_text()
+
+
+def test_a_refresh_that_is_worse_is_stopped_and_the_next_succeeds(project, site):
+    before = state(project)
+    page = b"<html><title>503</title></html>"
+    for data, said in ((crawl(70, 0.9), "70 projects, 30.0% fewer than 100; refresh.max_shrink"), (crawl(100, 0.87), "ROC AUC falls by 0.0300"), (page, "is an HTML or XML page"),
+                       (crawl(100, 0.9, state=7), "holds no project; its 100 lines were rejected"), (crawl(100, 0.95)[:-20], "gzip data")):
+        site.files["a.json.gz"] = data
+        stopped(project, said, before)
+    site.files["a.json.gz"], site.faults = crawl(100, 0.95), [{"status": 404}] * 9
+    stopped(project, "", before)
+    site.faults = []
+    assert "0.9500" in refresh(project, check=True).stdout
+
+
+def test_a_data_file_of_ones_own_is_not_overwritten(project, site):
+    "Changed by hand and in no cache: it is worth more than a refresh."
+    site.files["a.json.gz"] = crawl(120, 0.91)
+    (project / "data").unlink()
+    (project / "data").write_bytes(b"mine")
+    done = refresh(project)
+    assert done.returncode == 1 and (project / "data").read_bytes() == b"mine" and git("status", "--porcelain", cwd=project) == "", done.stderr
+
+
+@pytest.mark.parametrize("old, new, said", [("0.2", "2.0", "refresh.max_shrink = 2.0"), ("max_shrink", "max_shrnk", "refresh.max_shrnk is unknown")])
+def test_wrong_limits(project, old, new, said):
+    (project / "params.yaml").write_text((project / "params.yaml").read_text().replace(old, new, 1))
+    done = refresh(project)
+    assert done.returncode == 1 and said in done.stderr and len(done.stderr.strip().splitlines()) == 1
+
+
+def test_make_refresh_of_the_project_itself(copy, site):
+    "As far as it is cheap: a crawl that shrank stops after `acquire`."
+    for name in ("user.name", "user.email"): git("config", name, "t@t", cwd=copy)
+    site.files["small.json"] = "\n".join(snapshot_lines(300, seed=1)).encode()
+    call("dvc", "import-url", "-q", "--force", "--no-download", site.url("small.json"), "data", cwd=copy)
+    (copy / "data.dvc").write_text((copy / "data.dvc").read_text().replace("outs:\n-", "outs:\n- md5: 0123456789abcdef0123456789abcdef\n ").replace("etag: ", "etag: old"))
+    git("add", "-A", cwd=copy)
+    git("commit", "-qm", "x", cwd=copy)
+    (copy / ".venv" / "bin").mkdir(parents=True)
+    (copy / ".venv" / ".ready").touch()
+    done = call("make", "-s", "refresh", cwd=copy, check=False)
+    assert done.returncode == 2 and "refresh: the new data have 300 projects, 95.0% fewer than 6,000" in done.stderr, done.stderr
+    assert git("status", "--porcelain", cwd=copy) == "" and not (copy / "artifacts").exists()
+
+
+def test_the_workflow_says_what_it_does():
+    path = ROOT / ".github" / "workflows" / "refresh.yml"
+    flow = yaml.safe_load(path.read_text())
+    on = flow[True]  # YAML 1.1 reads `on` as true
+    assert len(on["schedule"]) == 1 and on["schedule"][0]["cron"].split()[3:] == ["*", "*"] and "workflow_dispatch" in on
+    assert flow["permissions"] == {} and flow["jobs"]["refresh"]["permissions"] == {"contents": "write", "pull-requests": "write"}
+    steps = "\n".join(s.get("run", "") for s in flow["jobs"]["refresh"]["steps"])
+    assert "make refresh" in steps and "gh pr create" in steps and "--body-file" in steps
+    assert "${{" not in steps, "an expression in a script is an injection: hand it over by env"
+    for step in flow["jobs"]["refresh"]["steps"]:
+        if "run" in step: call("bash", "-n", "-c", step["run"], cwd=ROOT)
