@@ -594,18 +594,18 @@ def newest(index: pd.DataFrame) -> pd.Series:
     wins[order[last]] = True
     return pd.Series(wins, index=index.index)
 
-# %% ../nbs/01_acquire.ipynb #ae826afa
+# %% ../nbs/01_acquire.ipynb #76bde6ab
 def updated(index: pd.DataFrame | None, new: pd.DataFrame) -> pd.DataFrame:
     "A row a project of both: its newest record in `index` (or None) and `new`, columns as for `newest`, with `first_seen` and `last_seen` (seconds, -1 if unknown)."
     new = new.assign(first_seen=new["snapshot"], last_seen=new["snapshot"])
     both = new if index is None else pd.concat([index, new], ignore_index=True)
+    best = both[newest(both)].sort_values("id", ignore_index=True)
     order = np.argsort(both["id"].to_numpy(), kind="stable")
     ids, first, last = (both[c].to_numpy()[order] for c in ("id", "first_seen", "last_seen"))
     starts = np.flatnonzero(np.append(True, ids[1:] != ids[:-1])[: len(ids)])
     if len(ids):
         first = np.minimum.reduceat(np.where(first < 0, np.iinfo(np.int64).max, first), starts)
         last = np.maximum.reduceat(last, starts)
-    best = both[newest(both)].sort_values("id", ignore_index=True)
     return best.assign(first_seen=np.where(last < 0, -1, first), last_seen=last)
 
 # %% ../nbs/01_acquire.ipynb #4e0ade15
