@@ -140,16 +140,23 @@ _SEEN = [("first_seen", _TIME), ("last_seen", _TIME)]
 _ROWS = pa.schema([(name, kind) for name, (kind, _) in COLUMNS.items()] + _CRAWL)
 SCHEMA = pa.schema([*_ROWS, *(pa.field(*f) for f in _SEEN)])
 
-# %% ../nbs/01_acquire.ipynb #0106a833
+# %% ../nbs/01_acquire.ipynb #c67092a2
 _FIELDS = tuple(Project.__struct_fields__)
 _NESTED = {"category": Category, "creator": Creator, "location": Location}
 
 
 def _number(value) -> float | None:
     try:
-        return float(value) if value is not None else None
-    except ValueError:
+        return float(value)
+    except (ValueError, TypeError):
         return None
+
+
+def _numbers(values) -> list[float | None]:
+    try:
+        return list(map(float, values))
+    except (ValueError, TypeError):
+        return list(map(_number, values))
 
 
 def _array(values, kind: pa.DataType) -> pa.Array:
@@ -171,7 +178,7 @@ def to_batch(lines: list[Line], snapshots: list[int | None]) -> pa.RecordBatch:
         parts = [unknown if part is None else part for part in columns[head]]
         columns |= {f"{head}.{tail}": list(map(attrgetter(tail), parts)) for tail in kind.__struct_fields__}
     columns["video"] = [None if v is UNSET else v is not None for v in columns["video"]]
-    columns["usd_pledged"] = [_number(v) for v in columns["usd_pledged"]]
+    columns["usd_pledged"] = _numbers(columns["usd_pledged"])
     crawl = [line.run_id for line in lines], [line.robot_id for line in lines], snapshots
     arrays = [_array(columns[path], kind) for kind, path in COLUMNS.values()]
     return pa.RecordBatch.from_arrays(arrays + [_array(v, kind) for v, (_, kind) in zip(crawl, _CRAWL)], schema=_ROWS)
@@ -233,7 +240,7 @@ def snapshot_files(source: Path) -> tuple[list[Path], list[Path]]:
         raise InputError(f"{source.name}: holds no snapshot; expected files ending in {', '.join(SUFFIXES)}")
     return snapshots, [p for p in files if p not in snapshots]
 
-# %% ../nbs/01_acquire.ipynb #829a8bca
+# %% ../nbs/01_acquire.ipynb #1ce5297d
 EXPANSION, FREE = 200, 1 << 26  # times its size that a file may unpack to, once it has passed 64 MB
 _DAMAGED = (OSError, zlib.error, isal_zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError, NotImplementedError)
 
@@ -257,10 +264,10 @@ class readable:
 
 
 class Bounded(io.RawIOBase):
-    "`stream`, until it has given more than `EXPANSION` times the bytes that `packed()` says it was unpacked from: then an InputError that names `label`."
+    "`stream`, until it has given more than `EXPANSION` times the bytes that `packed()` says it was unpacked from: then an InputError that names `label`. `tick` is called with those bytes."
 
-    def __init__(self, stream: typing.BinaryIO, packed: typing.Callable[[], int], label: str):
-        self.stream, self.packed, self.label, self.unpacked = stream, packed, label, 0
+    def __init__(self, stream: typing.BinaryIO, packed: typing.Callable[[], int], label: str, tick=lambda done: None):
+        self.stream, self.packed, self.label, self.tick, self.unpacked = stream, packed, label, tick, 0
 
     def readable(self) -> bool:
         return True
@@ -268,6 +275,7 @@ class Bounded(io.RawIOBase):
     def readinto(self, buffer) -> int:
         size = self.stream.readinto(buffer)
         self.unpacked += size
+        self.tick(self.packed())
         if self.unpacked > FREE and self.unpacked > EXPANSION * self.packed():
             raise InputError(f"{self.label}: unpacks to more than {EXPANSION} times its size, which no snapshot does; fetch it again")
         return size
@@ -276,14 +284,14 @@ class Bounded(io.RawIOBase):
         self.stream.close()
         super().close()
 
-# %% ../nbs/01_acquire.ipynb #733a4eeb
-def open_snapshot(path: Path) -> io.BufferedReader:
+# %% ../nbs/01_acquire.ipynb #0c7e47d8
+def open_snapshot(path: Path, tick=lambda done: None) -> io.BufferedReader:
     "The unpacked bytes of the file `path`, gzip'ed or plain; raises InputError if its beginning shows that it is no snapshot."
     with readable(path.name):
         with open(path, "rb") as file:
             packed = file.read(2) == b"\x1f\x8b"
         inner = igzip.open(path) if packed else open(path, "rb")
-        stream = io.BufferedReader(Bounded(inner, getattr(inner, "fileobj", inner).tell, path.name), 1 << 20)
+        stream = io.BufferedReader(Bounded(inner, getattr(inner, "fileobj", inner).tell, path.name, tick), 1 << 20)
         check_beginning(stream, path.name)
     return stream
 
@@ -338,24 +346,21 @@ def checked_members(archive: zipfile.ZipFile, label: str) -> tuple[list[zipfile.
         raise InputError(f"{label}: holds no snapshot; expected files ending in {', '.join(SUFFIXES[:4])}")
     return snapshots, sorted(i.filename for i in shown if i not in snapshots)
 
-# %% ../nbs/01_acquire.ipynb #78848665
+# %% ../nbs/01_acquire.ipynb #45f2b2ab
 class Part(typing.NamedTuple):
-    "One stream of a file: its name within an archive (else empty), its bytes, and how many bytes of the file are read by now."
+    "One stream of a file: its name within an archive (else empty) and its bytes."
 
     member: str
     stream: io.BufferedReader
-    position: typing.Callable[[], int]
 
 
-def parts(path: Path, others: list[str] | None = None) -> typing.Iterator[Part]:
+def parts(path: Path, others: list[str] | None = None, tick=lambda done: None) -> typing.Iterator[Part]:
     "The streams of the snapshot `path`: itself, or the members of a zip archive by name. Names of members that are no snapshots go to `others`."
     with readable(path.name), open(path, "rb") as file:
         packed = file.read(4)
         if packed[:2] != b"PK":
-            stream = open_snapshot(path)
-            inner = stream.raw.stream
-            with stream:
-                yield Part("", stream, getattr(inner, "fileobj", inner).tell)
+            with open_snapshot(path, tick) as stream:
+                yield Part("", stream)
             return
         with zipfile.ZipFile(file) as archive:
             members, ignored = checked_members(archive, path.name)
@@ -366,10 +371,11 @@ def parts(path: Path, others: list[str] | None = None) -> typing.Iterator[Part]:
                 with readable(label), archive.open(info) as inner:
                     with io.BufferedReader(Bounded(inner, lambda: info.compress_size, label), 1 << 20) as stream:
                         check_beginning(stream, label)
-                        yield Part(info.filename, stream, lambda: done)
+                        yield Part(info.filename, stream)
                 done += info.compress_size
+                tick(done)
 
-# %% ../nbs/01_acquire.ipynb #471a6c7c
+# %% ../nbs/01_acquire.ipynb #1eb85897
 LONGEST = 1 << 24  # bytes of a line; real ones have some thousand
 _BAD = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
@@ -384,8 +390,8 @@ def text_lines(stream: io.BufferedReader, label: str) -> typing.Iterator[bytes]:
         yield line
 
 
-def json_lines(stream: io.BufferedReader, label: str, found: Findings, member: str = "") -> typing.Iterator[tuple[int, Line]]:
-    "Each good record of JSON lines with its line, counted from 1."
+def json_lines(stream: io.BufferedReader, label: str, found: Findings, member: str = "") -> typing.Iterator[Line]:
+    "Each good record of JSON lines; what is wrong with a line, counted from 1, goes to `found`."
     for number, line in enumerate(text_lines(stream, label), 1):
         if line.isspace():
             continue
@@ -394,11 +400,11 @@ def json_lines(stream: io.BufferedReader, label: str, found: Findings, member: s
         except _BAD as e:
             found.reject(number, reason(e), member)
         else:
-            yield number, record
+            yield record
 
 
-def json_array(stream: io.BufferedReader, label: str, found: Findings, member: str = "") -> typing.Iterator[tuple[int, Line]]:
-    "Each good record of a JSON array with its place, counted from 1."
+def json_array(stream: io.BufferedReader, label: str, found: Findings, member: str = "") -> typing.Iterator[Line]:
+    "Each good record of a JSON array; what is wrong with one goes to `found` with its place, counted from 1."
     number = 0
     try:
         for number, item in enumerate(ijson.items(stream, "item", use_float=True), 1):
@@ -407,7 +413,7 @@ def json_array(stream: io.BufferedReader, label: str, found: Findings, member: s
             except _BAD as e:
                 found.reject(number, reason(e), member)
             else:
-                yield number, record
+                yield record
     except ijson.JSONError as e:
         raise InputError(f"{label}: its JSON array is broken after record {number} ({str(e).splitlines()[0]}); fetch it again") from None
 
@@ -497,7 +503,7 @@ def csv_rows(lines: CsvLines, width: int | None = None) -> typing.Iterator[tuple
             if wrong:
                 lines.restart(keep=1)
 
-# %% ../nbs/01_acquire.ipynb #a6fbe5ae
+# %% ../nbs/01_acquire.ipynb #ec50cbac
 _WORDS = {"name", "blurb", "slug", "state", "country", "currency", "source_url", "run_id", "robot_id"}
 _WHOLE = {"id", "launched_at", "deadline", "created_at", "state_changed_at", "backers_count"}
 _NEEDED = [f for f, needed in zip(_FIELDS, msgspec.structs.fields(Project)) if needed.required]
@@ -533,8 +539,8 @@ def csv_record(cells: dict[str, str]) -> tuple[Line, list[str]]:
     return Line(msgspec.convert(data, Project, strict=False), **crawl), mended
 
 
-def csv_records(stream: io.BufferedReader, label: str, found: Findings, member: str = "") -> typing.Iterator[tuple[int, Line]]:
-    "Each good record of a CSV stream with the line it begins on, the header being line 1."
+def csv_records(stream: io.BufferedReader, label: str, found: Findings, member: str = "") -> typing.Iterator[Line]:
+    "Each good record of a CSV stream; what is wrong with one goes to `found` with the line it begins on, the header being line 1."
     lines = CsvLines(text_lines(stream, label))
     rows = csv_rows(lines)
     _, header = next(rows, (1, []))
@@ -551,9 +557,9 @@ def csv_records(stream: io.BufferedReader, label: str, found: Findings, member: 
             found.reject(number, reason(e), member)
         else:
             found.repair([*mended, *lines.mended])
-            yield number, record
+            yield record
 
-# %% ../nbs/01_acquire.ipynb #761a924b
+# %% ../nbs/01_acquire.ipynb #0c6f1bbb
 def reader_of(stream: io.BufferedReader, name: str) -> typing.Callable:
     "What reads `stream`, by how it begins: `json_array`, `csv_records` or `json_lines`; its `name` decides only about a file that is neither."
     start = stream.peek(1 << 16).removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n")
@@ -577,18 +583,16 @@ def records(
 
     What is amiss goes to `found`; `tick` is called now and then with the bytes read. Raises InputError if the file as a whole cannot be read."""
     here = PurePosixPath(path.relative_to(within or path.parent).as_posix())
-    for member, stream, position in parts(path, others):
+    for member, stream in parts(path, others, tick):
         label = f"{path.name}: {member}" if member else path.name
         named = crawl_name(here / member)
         with readable(label):
-            for count, (_, record) in enumerate(reader_of(stream, member or path.name)(stream, label, found, member), 1):
+            for record in reader_of(stream, member or path.name)(stream, label, found, member):
                 if record.run_id is None:
                     record.run_id = named
                 yield record
-                if count % 5_000 == 0:
-                    tick(position())
 
-# %% ../nbs/01_acquire.ipynb #f1bba78d
+# %% ../nbs/01_acquire.ipynb #61cac80b
 def newest(index: pd.DataFrame) -> pd.Series:
     """Which records win: True for one row of each `id` of `index`.
 
@@ -596,20 +600,22 @@ def newest(index: pd.DataFrame) -> pd.Series:
     order = np.lexsort([-index["row"], index["file"], index["changed"], index["snapshot"], index["id"]])
     ids = index["id"].to_numpy()[order]
     last = np.append(ids[1:] != ids[:-1], True)[: len(ids)]
-    return pd.Series(np.isin(np.arange(len(ids)), order[last]), index=index.index)
+    wins = np.zeros(len(ids), bool)
+    wins[order[last]] = True
+    return pd.Series(wins, index=index.index)
 
-# %% ../nbs/01_acquire.ipynb #ae826afa
+# %% ../nbs/01_acquire.ipynb #76bde6ab
 def updated(index: pd.DataFrame | None, new: pd.DataFrame) -> pd.DataFrame:
     "A row a project of both: its newest record in `index` (or None) and `new`, columns as for `newest`, with `first_seen` and `last_seen` (seconds, -1 if unknown)."
     new = new.assign(first_seen=new["snapshot"], last_seen=new["snapshot"])
     both = new if index is None else pd.concat([index, new], ignore_index=True)
+    best = both[newest(both)].sort_values("id", ignore_index=True)
     order = np.argsort(both["id"].to_numpy(), kind="stable")
     ids, first, last = (both[c].to_numpy()[order] for c in ("id", "first_seen", "last_seen"))
     starts = np.flatnonzero(np.append(True, ids[1:] != ids[:-1])[: len(ids)])
     if len(ids):
         first = np.minimum.reduceat(np.where(first < 0, np.iinfo(np.int64).max, first), starts)
         last = np.maximum.reduceat(last, starts)
-    best = both[newest(both)].sort_values("id", ignore_index=True)
     return best.assign(first_seen=np.where(last < 0, -1, first), last_seen=last)
 
 # %% ../nbs/01_acquire.ipynb #4e0ade15
