@@ -39,22 +39,22 @@ def test_push_and_pull(project, s3, bucket, tmp_path):
     assert done.returncode and ("Forbidden" in done.stderr or "denied" in done.stderr or "SignatureDoesNotMatch" in done.stderr), done.stderr
     assert not s3.client.list_objects_v2(Bucket=bucket).get("Contents")
     (project / ".dvc" / "config.local").write_text(good)
-    big = project / "artifacts" / "big"
+    big = project / "big"
     big.write_bytes(bytes(range(256)) * 40_000)
-    call("dvc", "add", "-q", "artifacts/big", cwd=project)
+    call("dvc", "add", "-q", "big", cwd=project)
     with proxied(s3.port, rate=6 << 20) as proxy:
         command = [DVC, "--cd", str(project), "push", "-q", "-j", "1", "-r", "store"]
         (project / ".dvc" / "config.local").write_text(good + f"    endpointurl = http://127.0.0.1:{proxy.port}\n")
         killed(command, lambda: proxy.seen > 2 << 20)
     (project / ".dvc" / "config.local").write_text(good)
     call("dvc", "push", "-q", cwd=project, env=NO_KEYS)
-    git("add", "-f", "artifacts/big.dvc", cwd=project)
+    git("add", "-f", "big.dvc", cwd=project)
     git("commit", "-qm", "big", cwd=project)
     other = tmp_path / "other"
     git("clone", "-q", str(project), str(other), cwd=tmp_path)
     remote(other, s3.url, bucket, add=False)
     call("dvc", "pull", "-q", cwd=other, env=NO_KEYS)
-    assert all((other / p).read_bytes() == (project / p).read_bytes() for p in ("data", "artifacts/big", "artifacts/provenance.json", "artifacts/projects.parquet"))
+    assert all((other / p).read_bytes() == (project / p).read_bytes() for p in ("data", "big", "artifacts/provenance.json", "artifacts/projects.parquet"))
     said = call("dvc", "repro", cwd=other, env=NO_KEYS).stdout
     assert "Running stage" not in said and "up to date" in said and git("status", "--porcelain", cwd=other) == ""
 
@@ -87,6 +87,7 @@ def test_import_of_an_object_and_what_fails(project, rclone):
     rclone.client.delete_object(Bucket="objects", Key="a.json.gz")
     done = call("dvc", "update", "data.dvc", cwd=project, env=env, check=False)
     assert done.returncode and "s3://objects/a.json.gz" in done.stderr and "Traceback" not in done.stderr
+    call("dvc", "checkout", "-q", "data.dvc", cwd=project)  # DVC has taken `data` away; they are in its cache
     assert {p: (project / p).read_bytes() for p in kept} == kept
 
 
