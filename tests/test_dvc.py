@@ -48,8 +48,8 @@ def test_push_and_pull(project, s3, bucket, tmp_path):
         killed(command, lambda: proxy.seen > 2 << 20)
     (project / ".dvc" / "config.local").write_text(good)
     call("dvc", "push", "-q", cwd=project, env=NO_KEYS)
-    git("add", "-f", "big.dvc", cwd=project)
-    git("commit", "-qm", "big", cwd=project)
+    git("add", "big.dvc", cwd=project)
+    git("commit", "-qam", "big", cwd=project)
     other = tmp_path / "other"
     git("clone", "-q", str(project), str(other), cwd=tmp_path)
     remote(other, s3.url, bucket, add=False)
