@@ -1390,7 +1390,7 @@ class Target(typing.NamedTuple):
         listed = objects(self.client, self.bucket, self.key, self.retry)
         return self.call("head_object") if any(o["Key"] == self.key for o in listed) else None
 
-# %% ../nbs/01_acquire.ipynb #028406ea
+# %% ../nbs/01_acquire.ipynb #7d8c398d
 def clean_up(target: Target) -> None:
     "Abort the uploads to `target` that were begun and never ended."
 
@@ -1421,7 +1421,7 @@ def _parts(stream: Stream, size: int) -> typing.Iterator[bytearray]:
         if len(part) < size:
             return
 
-
+# %% ../nbs/01_acquire.ipynb #c4d3b4c8
 def _send(target: Target, stream: Stream, about: dict, size: int, tick) -> tuple[int, set[str]]:
     "Put `stream` to `target` in one piece or in parts of `size`: (bytes, the ETags it may have)."
     sums, total, whole, sent, upload = [], 0, hashlib.md5(usedforsecurity=False), [], None
@@ -1451,7 +1451,7 @@ def _send(target: Target, stream: Stream, about: dict, size: int, tick) -> tuple
         raise
     return total, {whole.hexdigest(), f"{hashlib.md5(b''.join(sums), usedforsecurity=False).hexdigest()}-{len(sums)}"}
 
-
+# %% ../nbs/01_acquire.ipynb #d14905fb
 def _abort(target: Target, upload: str) -> None:
     try:
         target._replace(retry=Retry(0)).call("abort_multipart_upload", UploadId=upload)

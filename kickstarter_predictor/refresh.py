@@ -118,7 +118,7 @@ def read_json(path: Path) -> dict:
     "The content of the JSON file `path`."
     return json.loads(path.read_text())
 
-# %% ../nbs/09_refresh.ipynb #508c05b4
+# %% ../nbs/09_refresh.ipynb #89065ea1
 def refresh(source: Path | None = None, max_shrink: float = 0.2, max_auc_drop: float = 0.02) -> str:
     """Update the data of the checkout `source`, reproduce, and keep the outcome if it is no worse than the limits allow; a summary in Markdown.
 
@@ -137,7 +137,7 @@ def refresh(source: Path | None = None, max_shrink: float = 0.2, max_auc_drop: f
         call("dvc", "repro", cwd=clone)
         after = read_json(clone / "reports" / "metrics.json")
         stop(drop_objection(figures(before), figures(after), max_auc_drop))
-        diff = json.loads(call("dvc", "metrics", "diff", "--json", "--all", "HEAD", cwd=clone))["diff"]["reports/metrics.json"]
+        diff = json.loads(call("dvc", "metrics", "diff", "--json", "--all", "HEAD", cwd=clone)).get("reports/metrics.json", {})
         bring_home(clone, source)
     return summary(before, after, diff)
 

@@ -23,7 +23,7 @@ CRAWLS = [f"forfun/Kickstarter/Kickstarter_{day}T03_20_00_000Z.json.gz" for day 
 
 
 @pytest.fixture
-def site():
+def site():  # each test one of its own: they set its ways
     site = Site()
     site.files["a.json.gz"] = PACKED
     yield site

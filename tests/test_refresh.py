@@ -1,70 +1,14 @@
 "`make refresh`: what is new comes in if it is no worse; else one clear line, and everything as it was."
-import gzip
 import json
 import shutil
 
 import pytest
 import yaml
-from conftest import ROOT, call
-from flaky import Site
+from conftest import ROOT, call, crawl, git
+from kickstarter_predictor.refresh import bring_home, share_cache
 from kickstarter_predictor.sample import snapshot_lines
-
-LIMITS = {"max_shrink": 0.2, "max_auc_drop": 0.02}
-
-# A pipeline of the same shape that runs in no time: the project's own `acquire`, and an AUC that the data themselves dictate.
-ACQUIRE = """
-import json, pathlib
-from kickstarter_predictor.acquire import acquire, describe
+from kickstarter_predictor.scratch import scratch_clone
 from kickstarter_predictor.stage import InputError
-import sys
-try: provenance, _ = acquire(pathlib.Path("data"), pathlib.Path("artifacts/projects.parquet"), quiet=True)
-except InputError as e: sys.exit(f"acquire: {e}")
-pathlib.Path("artifacts/provenance.json").write_text(json.dumps(describe(provenance)))
-"""
-EVALUATE = """
-import json, pathlib, pandas as pd
-about = json.loads(pathlib.Path("artifacts/provenance.json").read_text())
-goal = pd.read_parquet("artifacts/projects.parquet")["goal"].max()
-f = lambda auc: {"auc": auc, "auc_sd": 0.01, "pr_auc": 0.9, "n": float(about["projects"])}
-pathlib.Path("reports").mkdir(exist_ok=True)
-pathlib.Path("reports/metrics.json").write_text(json.dumps({"data": about["header"], "chosen": "XGBoost", "families": {"XGBoost": f(goal / 1e9), "logistic regression": f(0.8)}}))
-"""
-DVC = {"stages": {
-    "acquire": {"cmd": "python acquire.py", "deps": ["acquire.py", "data"], "outs": [{f"artifacts/{o}": {"persist": True}} for o in ("projects.parquet", "provenance.json")]},
-    "evaluate": {"cmd": "python evaluate.py", "deps": ["evaluate.py", "artifacts/projects.parquet", "artifacts/provenance.json"], "metrics": [{"reports/metrics.json": {"cache": False, "persist": True}}]}}}
-PROJECT = {"name": "A game", "state": "failed", "goal": 1000, "launched_at": 1548979200, "deadline": 1551571200}
-
-
-def crawl(n, auc, **fields):
-    "A snapshot of `n` projects, of which the small pipeline finds the ROC AUC `auc`."
-    record = lambda i: {"run_id": "Kickstarter_2024-07-11T03_20_04_541Z", "data": {"id": i, **PROJECT, "goal": round(auc * 1e9), **fields}}
-    return gzip.compress("\n".join(json.dumps(record(i)) for i in range(1, n + 1)).encode(), mtime=0)
-
-
-def git(*args, cwd): return call("git", "-c", "user.name=t", "-c", "user.email=t@t", *args, cwd=cwd).stdout
-
-
-@pytest.fixture(scope="module")
-def site():
-    site = Site()
-    yield site
-    site.stop()
-
-
-@pytest.fixture(scope="module")
-def small(site, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("small") / "project"
-    for name in ("nbs", "artifacts"): (folder / name).mkdir(parents=True)
-    for name, text in {"params.yaml": yaml.safe_dump({"refresh": LIMITS}), "dvc.yaml": yaml.safe_dump(DVC), "acquire.py": ACQUIRE, "evaluate.py": EVALUATE, "nbs/x": "", ".gitignore": "/artifacts/\n/data\n"}.items():
-        (folder / name).write_text(text)
-    site.files["a.json.gz"] = crawl(100, 0.9)
-    git("init", "-q", cwd=folder)
-    call("dvc", "init", "-q", cwd=folder)
-    call("dvc", "import-url", "-q", site.url("a.json.gz"), "data", cwd=folder)
-    call("dvc", "repro", "-q", cwd=folder)
-    git("add", ".", cwd=folder)
-    git("commit", "-qm", "x", cwd=folder)
-    return folder
 
 
 @pytest.fixture
@@ -86,13 +30,19 @@ def stopped(project, said, before):
     assert state(project) == before and git("status", "--porcelain", cwd=project) == ""
 
 
-def test_new_data_come_in(project, site, tmp_path):
-    site.files["a.json.gz"] = crawl(120, 0.91)
+def test_a_refresh_that_is_worse_is_stopped_and_the_next_comes_in(project, site, tmp_path):
+    before = state(project)
+    for data, said in ((crawl(70, 0.9), "70 projects, 30.0% fewer than 100; refresh.max_shrink"), (crawl(100, 0.87), "ROC AUC falls by 0.0300"),
+                       (crawl(100, 0.9, state=7), "holds no project; its 100 lines were rejected")):
+        site.files["a.json.gz"] = data
+        stopped(project, said, before)
+    site.files["a.json.gz"], site.faults = crawl(120, 0.91), [{"status": 404}] * 9
+    stopped(project, "", before)
+    site.faults = []
     done = refresh(project, "--out", str(tmp_path / "out" / "summary.md"), check=True)
     text = (tmp_path / "out" / "summary.md").read_text()
     assert text in done.stdout and "| XGBoost | ROC AUC | 0.9000 | 0.9100 | +0.0100 |" in text and "120 projects" in text and "+20 projects" in text and done.stderr == ""
-    changed = git("status", "--porcelain", cwd=project).split()[1::2]
-    assert changed == ["data.dvc", "dvc.lock", "reports/metrics.json"]
+    assert git("status", "--porcelain", cwd=project).split()[1::2] == ["data.dvc", "dvc.lock", "reports/metrics.json"]
     assert (project / "data").read_bytes() == site.files["a.json.gz"] and json.loads((project / "artifacts" / "provenance.json").read_text())["projects"] == 120
     assert "up to date" in call("dvc", "status", cwd=project).stdout
     done = refresh(project)
@@ -101,26 +51,16 @@ def test_new_data_come_in(project, site, tmp_path):
     assert "nothing new" in refresh(project, check=True).stdout and "nothing new" in (project / "artifacts" / "refresh.md").read_text()
 
 
-def test_a_refresh_that_is_worse_is_stopped_and_the_next_succeeds(project, site):
-    before = state(project)
-    page = b"<html><title>503</title></html>"
-    for data, said in ((crawl(70, 0.9), "70 projects, 30.0% fewer than 100; refresh.max_shrink"), (crawl(100, 0.87), "ROC AUC falls by 0.0300"), (page, "is an HTML or XML page"),
-                       (crawl(100, 0.9, state=7), "holds no project; its 100 lines were rejected"), (crawl(100, 0.95)[:-20], "gzip data")):
-        site.files["a.json.gz"] = data
-        stopped(project, said, before)
-    site.files["a.json.gz"], site.faults = crawl(100, 0.95), [{"status": 404}] * 9
-    stopped(project, "", before)
-    site.faults = []
-    assert "0.9500" in refresh(project, check=True).stdout
-
-
-def test_a_data_file_of_ones_own_is_not_overwritten(project, site):
-    "Changed by hand and in no cache: it is worth more than a refresh."
+def test_data_of_ones_own_are_not_overwritten(project, site):
+    "Changed by hand and in no cache: worth more than a refresh."
     site.files["a.json.gz"] = crawl(120, 0.91)
     (project / "data").unlink()
     (project / "data").write_bytes(b"mine")
-    done = refresh(project)
-    assert done.returncode == 1 and (project / "data").read_bytes() == b"mine" and git("status", "--porcelain", cwd=project) == "", done.stderr
+    with scratch_clone(project, as_it_is=False) as clone, pytest.raises(InputError):
+        share_cache(project, clone)
+        call("dvc", "update", "-q", "data.dvc", cwd=clone)
+        bring_home(clone, project)
+    assert (project / "data").read_bytes() == b"mine" and git("status", "--porcelain", cwd=project) == ""
 
 
 @pytest.mark.parametrize("old, new, said", [("0.2", "2.0", "refresh.max_shrink = 2.0"), ("max_shrink", "max_shrnk", "refresh.max_shrnk is unknown")])
