@@ -537,7 +537,7 @@ def within(seconds: float, call, failed: Callable[[Exception], None]):
         failed(TimeoutError(f"no answer within {seconds:g} s"))
     return found[0] if found else None
 
-# %% ../nbs/07_record.ipynb #7000fe8c
+# %% ../nbs/07_record.ipynb #a3fc623a
 class Recorder:
     """Keeps predictions in the database `uri` (default: see `default_uri`) without ever failing or delaying them.
 
@@ -592,7 +592,7 @@ class Recorder:
     def close(self, seconds: float = 2) -> None:
         "Write what can be written within `seconds`, then let go of the database; what remains is in the spool, for whoever comes next."
         if self.writer and not self.writer.closed:
-            self.flush(seconds)
+            self.flush(0 if self.writer.reason else seconds)
             self.writer.closed = True
             self.queue.wake()
         self.queue.spool.close()
@@ -617,7 +617,7 @@ def forget(recorder: Recorder, visitor: str | None = None, before: datetime | No
                 f"forget: the database is away, nothing is deleted there ({reason(e, database.uri)}); try again later"
             ) from None
 
-# %% ../nbs/07_record.ipynb #f4387c9a
+# %% ../nbs/07_record.ipynb #2a9e4168
 def main(argv: list[str] | None = None) -> int:
     "`python -m kickstarter_predictor.record status` and `... forget --visitor ID | --before DATE`: 0 if it went well."
     parser = argparse.ArgumentParser("record", description="The tries that the form keeps; the database is $SQLALCHEMY_DATABASE_URI.")
@@ -637,7 +637,7 @@ def main(argv: list[str] | None = None) -> int:
         if not recorder.enabled:
             print("recording is switched off")
             return 0
-        recorder.flush(2 * TIMEOUT)
+        recorder.queue.wait(lambda: recorder.writer.tried and (recorder.writer.reason or not recorder.queue.rows), 2 * TIMEOUT)
         if recorder.writer.reason:
             raise InputError(f"the database is away: {recorder.writer.reason}")
         print("the database is there, and nothing waits")

@@ -1,6 +1,6 @@
 """The Dockerfile's steps run in order in a clean root, for machines without a Docker engine: debootstrap, chroot, and the Dockerfile's own lines.
 
-Run by hand as root: `python tests/check_image.py [app|pipeline]`. Debian 12 with its Python 3.11 stands in for python:3.11-slim-bookworm.
+Run by hand as root: `python tests/check_image.py [app|pipeline]`; with `--start`, what was built before is only started. Debian 12 with its Python 3.11 stands in for python:3.11-slim-bookworm.
 It builds the target and what it is made from, then starts it as the Dockerfile says: its user, its environment, read-only but for /tmp and its volumes."""
 import json
 import os
@@ -89,7 +89,7 @@ def base_root(image: str) -> Path:
     if not (root / "usr/local/bin/pip").exists():
         shutil.rmtree(root, ignore_errors=True)
         run("debootstrap", "--variant=minbase", "--include=python3,python3-venv,ca-certificates", "bookworm", root, "http://deb.debian.org/debian", stdout=subprocess.DEVNULL)
-        run("chroot", root, "python3", "-m", "venv", "/usr/local", env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
+        run("/usr/sbin/chroot", root, "python3", "-m", "venv", "/usr/local", env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
     return root
 
 
@@ -97,7 +97,7 @@ def inside(root: Path, stage: Stage, command: list[str], **kwargs) -> subprocess
     "Start `command` in `root` with the stage's user, environment and folder."
     enter = ["sh", "-c", 'cd "$0" && exec "$@"', stage.workdir, *command]
     env = {"PATH": "/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", **stage.env}
-    return subprocess.Popen(["chroot", f"--userspec={stage.user}", str(root), *enter], env=env, **kwargs)
+    return subprocess.Popen(["/usr/sbin/chroot", f"--userspec={stage.user}", str(root), *enter], env=env, **kwargs)
 
 
 def mount(root: Path) -> None:
@@ -126,12 +126,27 @@ def copy(root: Path, roots: dict[str, Path], stage: Stage, args: str) -> None:
         run("chown", "-R", owner, place)
 
 
-def build(stage: Stage, roots: dict[str, Path], stages: dict[str, Stage]) -> Path:
+def settle(stage: Stage, instruction: str, args: str) -> None:
+    "What an instruction changes of the stage's environment, user and folder."
+    match instruction:
+        case "ENV":
+            stage.env |= dict(w.split("=", 1) for w in shlex.split(args))
+        case "WORKDIR":
+            stage.workdir = os.path.join(stage.workdir, args)
+        case "USER":
+            stage.user = args
+
+
+def build(stage: Stage, roots: dict[str, Path], stages: dict[str, Stage], start_only: bool) -> Path:
     root = WHERE / stage.name
-    shutil.rmtree(root, ignore_errors=True)
     if stage.base in stages:
         above = stages[stage.base]
         stage.env, stage.user, stage.workdir = dict(above.env), above.user, above.workdir
+    if start_only:
+        for instruction, args in stage.steps:
+            settle(stage, instruction, args)
+        return root
+    shutil.rmtree(root, ignore_errors=True)
     run("cp", "-a", "--reflink=auto", roots.get(stage.base) or base_root(stage.base), root)
     shutil.copy("/etc/resolv.conf", root / "etc/resolv.conf")
     shutil.copy(CERTIFICATES, root / CERTIFICATES[1:])  # with that of a proxy, if this machine is behind one
@@ -140,14 +155,10 @@ def build(stage: Stage, roots: dict[str, Path], stages: dict[str, Stage]) -> Pat
     try:
         for instruction, args in stage.steps:
             begin = time.monotonic()
+            settle(stage, instruction, args)
             match instruction:
-                case "ENV":
-                    stage.env |= dict(w.split("=", 1) for w in shlex.split(args))
                 case "WORKDIR":
-                    stage.workdir = os.path.join(stage.workdir, args)
                     (root / stage.workdir.lstrip("/")).mkdir(parents=True, exist_ok=True)
-                case "USER":
-                    stage.user = args
                 case "COPY":
                     copy(root, roots, stage, args)
                 case "RUN":
@@ -225,7 +236,7 @@ def check_pipeline(root: Path, stage: Stage) -> None:
     print(f"dvc repro took {time.monotonic() - begin:.0f} s; dvc.lock is {'the committed one' if same else 'NOT the committed one'}")
 
 
-def main(target: str) -> None:
+def main(target: str = "app", *flags: str) -> None:
     if os.geteuid() or not shutil.which("debootstrap"):
         raise SystemExit("run this as root, with debootstrap installed")
     if "CHECK_IMAGE_INNER" not in os.environ:  # mounts of our own, gone with us
@@ -234,13 +245,12 @@ def main(target: str) -> None:
     stages, roots = parse((ROOT / "Dockerfile").read_text()), {}
     WHERE.mkdir(parents=True, exist_ok=True)
     for name in needed(stages, target):
-        roots[name] = build(stages[name], roots, stages)
-    size = sum(int(subprocess.run(["du", "-sk", f], capture_output=True, text=True).stdout.split()[0]) for f in [roots[target]])
-    base = int(subprocess.run(["du", "-sk", WHERE / "base"], capture_output=True, text=True).stdout.split()[0])
-    print(f"{target}: {size / 1024:.0f} MB, of which the base system {base / 1024:.0f} MB")
+        roots[name] = build(stages[name], roots, stages, "--start" in flags)
+    size, base = (int(subprocess.run(["du", "-sm", f], capture_output=True, text=True).stdout.split()[0]) for f in (roots[target], WHERE / "base"))
+    print(f"{target}: {size} MB, of which the base system {base} MB")
     {"app": check_app, "pipeline": check_pipeline}[target](roots[target], stages[target])
     print(f"{target}: as it should be")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1] if len(sys.argv) > 1 else "app")
+    main(*sys.argv[1:])
