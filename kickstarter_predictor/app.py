@@ -244,7 +244,7 @@ class App(Voila):
         finally:
             self.stop()
 
-# %% ../nbs/09_app.ipynb #6ea59ab0
+# %% ../nbs/09_app.ipynb #d8b38fc9
 def configuration(host: str, port: int, base_url: str, limits: Limits) -> Config:
     "Voila's configuration for the page."
     kernels = {"cull_idle_timeout": limits.alone, "cull_interval": max(1, limits.alone // 4), "cull_connected": False}
@@ -254,6 +254,7 @@ def configuration(host: str, port: int, base_url: str, limits: Limits) -> Config
         "log_function": log_request,
         "websocket_max_message_size": limits.message,
         "websocket_ping_interval": 30,
+        "websocket_ping_timeout": 20,
     }
     return Config(
         {
@@ -274,7 +275,7 @@ def configuration(host: str, port: int, base_url: str, limits: Limits) -> Config
             },
             "VoilaKernelManager": {"fill_delay": 0.2},
             "MappingKernelManager": kernels,
-            "KernelManager": {"transport": "ipc"},
+            "KernelManager": {"transport": "ipc", "autorestart": False},
             "Application": {"log_level": logging.ERROR},
         }
     )

@@ -10,7 +10,7 @@ function fill(node, attributes, children) {
   for (const [name, value] of Object.entries(attributes ?? {}))
     if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
     else if (value !== false && value != null) node.setAttribute(name, value === true ? "" : value);
-  node.append(...children.flat().filter((c) => c != null && c !== false));
+  node.append(...children.flat(Infinity).filter((c) => c != null && c !== false));
   return node;
 }
 const h = (tag, attributes, ...children) => fill(document.createElement(tag), attributes, children);
@@ -88,9 +88,9 @@ function fields(choices) {
   const all = [
     field(id("name"), "name", "Name", "As people will read it first.", text({}), { most: choices.name, wide: true }),
     field(id("blurb"), "blurb", "Blurb", "The one sentence under the name.", h("textarea", { rows: 2 }), { most: choices.blurb, wide: true }),
-    field(id("goal"), "goal", "Goal", "All or nothing: below it, no money flows.", text({ inputmode: "decimal", placeholder: "12000" })),
+    field(id("goal"), "goal", "Goal", "All of it, or nothing.", text({ inputmode: "decimal", placeholder: "12000" })),
     field(id("currency"), "currency", "Currency", "Of the goal.", select()),
-    field(id("days"), "days", "Days", `${choices.days[0]} to ${choices.days[1]}.`, h("input", { type: "text", inputmode: "numeric", autocomplete: "off" })),
+    field(id("days"), "days", "Days", `The length: ${choices.days[0]} to ${choices.days[1]}.`, h("input", { type: "text", inputmode: "numeric", autocomplete: "off" })),
     field(id("parent"), "parent", "Category", "Where people will look for it.", select()),
     field(id("category"), "category", "Subcategory", "The closest one, if any fits.", select()),
     field(id("country"), "country", "Country", "Where you, the creator, are.", select()),
@@ -135,7 +135,7 @@ function reasons(a) {
 }
 
 function curve({ title, values, p, now, p_now, log }, format) {
-  const W = 320, H = 128, L = 34, R = 10, T = 10, B = 22;
+  const W = 320, H = 146, L = 34, R = 10, T = 10, B = 22;
   const f = log ? Math.log : (v) => v, from = f(values[0]), to = f(values[values.length - 1]);
   const x = (v) => L + ((f(v) - from) / (to - from)) * (W - L - R), y = (v) => T + (1 - v) * (H - T - B);
   const ticks = log ? values.filter((v) => Number.isInteger(+Math.log10(v).toFixed(6))) : [1, 15, 30, 45, 60];
@@ -159,7 +159,8 @@ function drawn(a) {
     h("div", { class: "kp-chance" },
       h("p", { class: "kp-number" }, String(Math.round(100 * a.probability)), h("small", {}, "%")),
       h("div", { class: "kp-meaning" }, h("p", {}, h("b", {}, a.words)),
-        h("p", {}, a.low != null && `The model is fairly sure of ${Math.round(100 * a.low)} to ${percent(a.high)}. `, h("span", { class: "kp-basis" }, h("i", { "aria-hidden": "true" }), `Base rate: ${percent(a.base_rate)}`), ` of ${a.base_of}.`))),
+        a.low != null && h("p", { class: "kp-likely" }, h("i", { "aria-hidden": "true" }), `Likely between ${Math.round(100 * a.low)} and ${percent(a.high)}.`),
+        h("p", { class: "kp-basis" }, h("i", { "aria-hidden": "true" }), `Base rate ${percent(a.base_rate)}, of ${a.base_of}.`))),
     bar(a),
     h("div", { class: "kp-why" },
       h("section", {}, h("h3", {}, "What moves it"), reasons(a)),
@@ -247,7 +248,6 @@ function render({ model, el }) {
       spoken.textContent = "";
       button.textContent = "Show my chances";
     }
-    summary.hidden = !good;
     root.dataset.seq = a.seq;
   }
 
@@ -296,6 +296,7 @@ function render({ model, el }) {
   draw({ seq: 0 });
   drawTries();
   el.replaceChildren(root);
+  new IntersectionObserver(([seen]) => { summary.hidden = seen.intersectionRatio > 0.15; }, { threshold: [0, 0.15, 0.3] }).observe(answer);
   model.on("change:answer", got);
   model.on("change:tries", drawTries);
   model.on("change:choices", lost); // a new kernel

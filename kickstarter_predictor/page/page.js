@@ -28,22 +28,27 @@ function say(text) { wait.textContent = text; wait.hidden = !text; }
 function connect(kernel, id) {
   const url = new URL(`api/kernels/${kernel}/channels?session_id=${session}`, location.href.replace(/^http/, "ws"));
   const socket = new WebSocket(url);
+  let due = 0; // a kernel that stays silent is dead: close, and take a new one
   model.send = (data) => {
     if (socket.readyState !== WebSocket.OPEN) return;
+    due ||= setTimeout(() => socket.close(), 10000);
     const header = { msg_id: `${session}-${count++}`, msg_type: "comm_msg", username: "", session, version: "5.3", date: new Date().toISOString() };
     socket.send(JSON.stringify({ channel: "shell", header, parent_header: {}, metadata: {}, content: { comm_id: id, data }, buffers: [] }));
   };
-  socket.onopen = () => model.send({ method: "request_state" });
+  let greeted = false; // what is said before the kernel's channels are open is lost
+  const greet = () => { if (!greeted && socket.readyState === WebSocket.OPEN) { model.send({ method: "request_state" }); setTimeout(greet, 1000); } };
+  socket.onopen = greet;
   socket.onmessage = ({ data }) => {
     if (typeof data !== "string") return;
     const { msg_type, content } = JSON.parse(data);
     if (msg_type !== "comm_msg" || content.comm_id !== id || content.data.method !== "update") return;
-    failures = 0;
+    greeted = true;
+    failures = due = clearTimeout(due) ?? 0;
     model.receive(content.data.state);
     say("");
     if (!shown) { shown = true; form.render({ model, el: place }); }
   };
-  socket.onclose = again;
+  socket.onclose = () => { clearTimeout(due); again(); };
 }
 
 // A kernel that went idle is gone: take a new one, what was typed stays.
