@@ -45,8 +45,9 @@ lock: $(READY) ## resolve requirements.lock anew from settings.ini
 	python -m pip install -q uv
 	uv pip compile -q setup.py --extra dev --universal --python-version 3.11 --generate-hashes --no-header -o requirements.lock
 
-clean: ## remove what the pipeline and the tools made (not .venv, not the reports)
-	rm -rf artifacts data build dist *.egg-info .dvc/cache .dvc/tmp .pytest_cache nbs/.last_checked
+clean: ## remove what the pipeline and the tools made (not .venv, not the reports, not the tries that the form kept)
+	[ ! -d artifacts ] || find artifacts -mindepth 1 -maxdepth 1 ! -name 'campaigns.sqlite*' ! -name campaigns.spool -exec rm -rf {} +
+	rm -rf data build dist *.egg-info .dvc/cache .dvc/tmp .pytest_cache nbs/.last_checked
 	find . -path ./$(VENV) -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) -type d -print0 | xargs -0 rm -rf
 
 $(READY): requirements.lock settings.ini setup.py
