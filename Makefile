@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
-.PHONY: help reproduce test reports run model verify lab sample export lock clean
+.PHONY: help reproduce test reports run model verify app lab sample export lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1\t\2/' | expand -t 12
@@ -32,6 +32,9 @@ model: $(READY) ## make model DATA='<snapshots>': train the packaged model anew 
 
 verify: $(READY) ## reproduce by force in a scratch clone and compare every output with the committed ones
 	@python -m kickstarter_predictor.scratch verify
+
+app: $(READY) ## serve the form as a web page: make app HOST=127.0.0.1 PORT=8866
+	@python -m kickstarter_predictor.app --host $(or $(HOST),127.0.0.1) --port $(or $(PORT),8866)
 
 lab: $(READY) ## open the notebooks in JupyterLab
 	jupyter lab --notebook-dir . nbs

@@ -72,7 +72,7 @@ def permitted(message) -> bool:
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return False
 
-# %% ../nbs/09_app.ipynb #2226b8c4
+# %% ../nbs/09_app.ipynb #00b26c51
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -107,7 +107,7 @@ class Guarded:
             f'<body class="kp-page"><main><h1>Kickstarter Predictor</h1><p>{said}</p></main></body></html>'
         )
 
-
+# %% ../nbs/09_app.ipynb #b262445f
 class Missing(Guarded, RequestHandler):
     "Whatever is not there."
 

@@ -107,7 +107,7 @@ def to_date(text: str, earliest: date, latest: date) -> date:
         raise ValueError(f"Choose a date from {earliest} to {latest}.")
     return found
 
-# %% ../nbs/08_form.ipynb #097d4470
+# %% ../nbs/08_form.ipynb #b11ffc1d
 KEYS = ("name", "blurb", "goal", "currency", "days", "parent", "category", "country", "video", "launch", "created", "staff_pick")
 
 
@@ -127,6 +127,12 @@ def _chosen(value, known, what: str) -> str:
     return value
 
 
+def _yes(value) -> bool | None:
+    if value is not None and not isinstance(value, bool):
+        raise ValueError("Choose one of the three.")
+    return value
+
+
 def _dates(fields: Mapping, today: date, errors: dict) -> dict:
     "`launch` and `created`; what is wrong goes to `errors`."
     found = {}
@@ -141,7 +147,7 @@ def _dates(fields: Mapping, today: date, errors: dict) -> dict:
         errors["created"] = "That is after the launch: choose the day the project was begun."
     return found
 
-
+# %% ../nbs/08_form.ipynb #6d51351f
 def check(fields, offered: Mapping, today: date | None = None) -> tuple[dict, dict[str, str]]:
     """(the campaign that `fields` describe, {field: what is wrong with it, in words}).
 
@@ -158,8 +164,8 @@ def check(fields, offered: Mapping, today: date | None = None) -> tuple[dict, di
         "parent": lambda v: _chosen(v, offered["categories"], "a category"),
         "category": lambda v: None if v in ("", None) else _chosen(v, under, "a subcategory of the list, or none"),
         "country": lambda v: _chosen(v, offered["countries"], "a country of the list"),
-        "video": lambda v: _yes(v),
-        "staff_pick": lambda v: _yes(v),
+        "video": _yes,
+        "staff_pick": _yes,
     }
     for key, rule in rules.items():
         try:
@@ -167,12 +173,6 @@ def check(fields, offered: Mapping, today: date | None = None) -> tuple[dict, di
         except ValueError as e:
             errors[key] = str(e)
     return made | _dates(fields, today or datetime.now(timezone.utc).date(), errors), errors
-
-
-def _yes(value) -> bool | None:
-    if value is not None and not isinstance(value, bool):
-        raise ValueError("Choose one of the three.")
-    return value
 
 # %% ../nbs/08_form.ipynb #2d5fe4a2
 def as_campaign(made: Mapping, about: Mapping) -> Campaign:
