@@ -184,13 +184,13 @@ class Channel(Guarded, VoilaKernelWebsocketHandler):
         if time.monotonic() - self.heard > self.settings["limits"].idle:
             self.close(1001, "idle")
 
-# %% ../nbs/09_app.ipynb #9d025725
+# %% ../nbs/09_app.ipynb #9dbf4b69
 def log_request(handler) -> None:
     "One line for what failed on our side; the rest is the proxy's to log."
     if handler.get_status() >= 500:
         access_log.warning("%d %s %s", handler.get_status(), handler.request.method, type(handler).__name__)
 
-
+# %% ../nbs/09_app.ipynb #0bc65996
 class App(Voila):
     "Voila, for one page."
 
@@ -244,7 +244,7 @@ class App(Voila):
         finally:
             self.stop()
 
-# %% ../nbs/09_app.ipynb #d8b38fc9
+# %% ../nbs/09_app.ipynb #d7753e28
 def configuration(host: str, port: int, base_url: str, limits: Limits) -> Config:
     "Voila's configuration for the page."
     kernels = {"cull_idle_timeout": limits.alone, "cull_interval": max(1, limits.alone // 4), "cull_connected": False}
@@ -296,7 +296,7 @@ def serve(host: str = "127.0.0.1", port: int = 8866, base_url: str = "/", limits
         app.tornado_settings["app"] = app
         app.start()
 
-
+# %% ../nbs/09_app.ipynb #4024be1f
 def main(argv: list[str] | None = None) -> int:
     "`python -m kickstarter_predictor.app`: 0 when stopped; 1 and one line on stderr if it cannot start."
     defaults = Limits()

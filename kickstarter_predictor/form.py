@@ -186,7 +186,7 @@ def as_campaign(made: Mapping, about: Mapping) -> Campaign:
     given = {k: made[k] for k in ("name", "blurb", "goal", "currency", "country", "category", "parent", "days", "video", "staff_pick")}
     return to_campaign(given | {"launched_at": launch, "created_at": min(created, launch) if created else None})
 
-# %% ../nbs/08_form.ipynb #591a18f7
+# %% ../nbs/08_form.ipynb #7e9d9228
 SHOWN = 7  # reasons at most
 
 
@@ -209,7 +209,7 @@ def curves(campaign: Campaign, about: Mapping, predictor: Predictor) -> dict:
         for f in grid
     }
 
-
+# %% ../nbs/08_form.ipynb #a09947c3
 def in_words(p: float) -> str:
     "The chance `p` as people count: of ten campaigns like this, how many."
     n = round(10 * p)

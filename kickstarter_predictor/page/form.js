@@ -207,6 +207,7 @@ function render({ model, el }) {
     clearTimeout(timer);
     if (waiting) { again = true; return; }
     seq += 1;
+    root.dataset.sent = seq;
     waiting = setTimeout(() => { status.textContent = "No answer yet. Trying again …"; lost(); }, 8000);
     keeping = keep;
     keep = false;
