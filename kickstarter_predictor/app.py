@@ -26,12 +26,12 @@ from .form import PAGE
 from .record import default_uri
 from .stage import PINNED, InputError
 
-# %% ../nbs/09_app.ipynb #3f4ed92e
+# %% ../nbs/09_app.ipynb #6b469829
 @dataclass(frozen=True)
 class Limits:
     "`pool` warm kernels; `visitors` at once; seconds an open page may be `idle`, and a kernel may be without a page (`alone`); bytes of a `message`; messages `per_second` and in a `burst`."
 
-    pool: int = 3
+    pool: int = 2
     visitors: int = 60
     idle: int = 1800
     alone: int = 60
@@ -55,12 +55,13 @@ class Bucket:
         self.left -= 1
         return True
 
-# %% ../nbs/09_app.ipynb #f1578447
+# %% ../nbs/09_app.ipynb #f85dd2a3
 def permitted(message) -> bool:
     "Whether the text `message` of a browser may go to its kernel."
     try:
         read = json.loads(message) if isinstance(message, str) else None
         content, data = read["content"], read["content"]["data"]
+        json.dumps(read, ensure_ascii=False).encode()  # half a character would end the connection to the kernel
         if read["channel"] != "shell" or read["header"]["msg_type"] != "comm_msg" or not isinstance(content["comm_id"], str):
             return False
         return data == {"method": "request_state"} or (

@@ -68,14 +68,14 @@ def choices(about: Mapping) -> dict:
         "about": model_line(about),
     }
 
-# %% ../nbs/08_form.ipynb #b514b956
+# %% ../nbs/08_form.ipynb #ecbd7c17
 def _text(value) -> str:
     return " ".join(value.replace("\0", " ").encode("utf-8", "replace").decode().split()) if isinstance(value, str) else ""
 
 
 def to_amount(text: str) -> float:
     "The amount that `text` states: `12000`, `12,000`, `12 000.50`, `$12,000`. Raises ValueError in words."
-    shorn = re.sub(r"^[^\w.,+-]+|[^\w.,+-]+$", "", re.sub(r"\s", "", text))
+    shorn = re.sub(r"^[^\w.,+-]+|[^\w.,+-]+$", "", re.sub(r"(?<=\d)\s(?=\d{3}(\D|$))", "", text))
     if re.fullmatch(r"\d{1,3}(\.\d{3})+(,\d+)?|\d+,\d{1,2}", shorn):
         raise ValueError("Write it as 12000 or 12,000: a point stands before cents only.")
     if re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?", shorn):

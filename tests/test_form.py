@@ -66,10 +66,18 @@ def field(page, label):
     return page.get_by_label(label, exact=True)
 
 
+def until(page, script, *argument):
+    "Wait for `script` to be true; Playwright's own way needs `eval`, which the page's policy forbids."
+    end = time.monotonic() + 30
+    while not page.evaluate(script, *argument):
+        assert time.monotonic() < end, script
+        page.wait_for_timeout(20)
+
+
 def settled(page):
     "Wait until what was typed last has been answered."
-    page.wait_for_timeout(120)
-    page.wait_for_function("document.querySelector('.kp').dataset.seq === document.querySelector('.kp').dataset.sent")
+    page.wait_for_timeout(80)
+    until(page, "(({ seq, sent }) => seq === sent)(document.querySelector('.kp').dataset)")
 
 
 def filled(page, **other):
@@ -164,7 +172,7 @@ def test_back_to_an_earlier_try(page):
     field(page, "Goal").fill("250000")
     settled(page)
     page.get_by_role("button", name="Keep this try").click()
-    page.wait_for_function("document.querySelector('.kp-tries').innerText.includes('$250,000')")
+    until(page, "document.querySelector('.kp-tries').innerText.includes('$250,000')")
     picture(page, "tries")
     accessible(page)
     page.get_by_text("$12,000 · 30 days").first.locator("xpath=ancestor::li").get_by_role("button").click()
@@ -196,11 +204,11 @@ def test_a_reload_keeps_what_was_typed(page):
     page.reload()
     page.wait_for_selector(".kp-form")
     assert field(page, "Name").input_value() == CAMPAIGN["Name"] and field(page, "Subcategory").input_value() == "Tabletop Games"
-    page.wait_for_function("document.querySelectorAll('.kp-tries li').length > 0")
+    until(page, "document.querySelectorAll('.kp-tries li').length > 0")
 
 
 SETTERS = {
-    "Name": TEXTS, "Blurb": TEXTS[:12], "Goal": AMOUNTS, "Days": LENGTHS,
+    "Name": TEXTS, "Blurb": TEXTS[:6], "Goal": AMOUNTS, "Days": LENGTHS,
 }  # fmt: skip
 PUT = """([id, value]) => { const e = document.getElementById(id); e.type = e.tagName === 'TEXTAREA' ? e.type : 'text'; e.value = value; e.dispatchEvent(new Event('input', { bubbles: true })); }"""
 
@@ -217,15 +225,16 @@ def hostile(chromium, site):
 @pytest.mark.parametrize("label,value", [(k, v) for k, all_ in {**SETTERS, "Launch date": DATES, "Project begun": DATES[1:]}.items() for v in all_], ids=lambda v: ascii(v)[:40])
 def test_hostile_input_gets_an_answer_or_an_error(hostile, label, value):
     box = field(hostile, label)
-    name, kept = box.get_attribute("id"), box.input_value()
+    name, kept = box.get_attribute("id"), {"Name": "A lamp", "Blurb": "", "Goal": "5000", "Days": "30", "Launch date": date.today().isoformat(), "Project begun": ""}[label]
     hostile.evaluate(PUT, [name, value])
     settled(hostile)
     error = hostile.locator(f"#{name}-error").inner_text()
-    assert bool(error) != bool(hostile.locator(".kp-number").count()), "an answer or an error"
-    assert label in ("Name", "Blurb") or error, "there is no right one among them"
-    assert hostile.evaluate("window.hit") is None and hostile.faults == []
+    shown = hostile.locator(".kp-number").count()
     hostile.evaluate(PUT, [name, kept])
     settled(hostile)
+    assert bool(error) != bool(shown), "an answer or an error"
+    assert label in ("Name", "Blurb") or error, "there is no right one among them"
+    assert hostile.evaluate("window.hit === undefined") and hostile.faults == []
     assert hostile.locator(".kp-number").count() == 1, "page and kernel are alive"
 
 
@@ -234,7 +243,7 @@ def test_markup_is_text_everywhere(hostile, text):
     field(hostile, "Name").fill(text)
     settled(hostile)
     hostile.get_by_role("button", name="Keep this try").click()
-    hostile.wait_for_function("t => document.querySelector('.kp-tries li strong').textContent === t", arg=text)
+    until(hostile, "t => document.querySelector('.kp-tries li strong').textContent === t", text)
     assert hostile.evaluate("window.hit") is None and hostile.locator(".kp img, .kp script").count() == 0
     field(hostile, "Name").fill("A lamp")
 
@@ -270,13 +279,18 @@ def test_headers_and_no_sources(site):
     assert get(site, "HEAD")[0] == 200
 
 
-async def talk(site, *messages, origin=None, wait=1.5):
-    "(the address of a new kernel's socket, what comes back on sending `messages`, the code it was closed with or None)."
+@pytest.fixture(scope="session")
+def seat(site):
+    "(kernel, model) of one visitor whose browser is not ours."
+    return re.search('data-kernel="([^"]+)" data-model="([^"]+)"', get(site)[2]).groups()
+
+
+async def talk(site, seat, *messages, origin=None, wait=1.5):
+    "(what comes back on sending `messages` over a new socket, the code it was closed with or None)."
     from tornado.httpclient import HTTPRequest
     from tornado.websocket import websocket_connect
 
-    text = await asyncio.to_thread(lambda: get(site)[2])
-    kernel, model = re.search('data-kernel="([^"]+)" data-model="([^"]+)"', text).groups()
+    kernel, model = seat
     url = f"{site.replace('http', 'ws')}api/kernels/{kernel}/channels?session_id=test"
     socket = await websocket_connect(HTTPRequest(url, headers={"Origin": origin} if origin else {}), connect_timeout=20)
     said = []
@@ -307,7 +321,7 @@ def to_widget(data):
     return lambda model: jupyter("comm_msg", {"comm_id": model, "data": data})
 
 
-def test_a_browser_cannot_execute_code(site, tmp_path):
+def test_a_browser_cannot_execute_code(site, seat, tmp_path):
     code = f"open({str(tmp_path / 'hit')!r}, 'w')"
     execute = {"code": code, "silent": False, "store_history": False, "user_expressions": {"a": code}, "allow_stdin": False}
     refused = [
@@ -320,7 +334,7 @@ def test_a_browser_cannot_execute_code(site, tmp_path):
     ]  # fmt: skip
 
     async def all_():
-        return [await talk(site, m) for m in refused]
+        return [await talk(site, seat, m) for m in refused]
 
     for m, (said, closed) in zip(refused, asyncio.run(all_())):
         assert closed in (1008, 1009), str(m)[:200]
@@ -328,19 +342,19 @@ def test_a_browser_cannot_execute_code(site, tmp_path):
     assert not (tmp_path / "hit").exists()
 
 
-def test_forged_questions_harm_nothing(site):
+def test_forged_questions_harm_nothing(site, seat):
     good = {"seq": 99, "visitor": "0" * 32, "asked": True, "keep": True, "fields": {"name": "A", "goal": "5", "currency": "USD", "days": "3", "parent": "Games", "country": "US", "launch": "2026-12-01"}}
     forged = [good | {k: v} for k in good for v in ODD] + [good | {"fields": good["fields"] | {k: v}} for k in ("name", "goal", "parent", "category", "launch", "video") for v in ODD]
     ask = [to_widget({"method": "update", "state": {"asked": a}, "buffer_paths": []}) for a in (*forged[:50], good | {"seq": 100})]
-    said, closed = asyncio.run(talk(site, *ask, wait=6))
+    said, closed = asyncio.run(talk(site, seat, *ask, wait=6))
     answers = [s["content"]["data"]["state"]["answer"] for s in said if s["msg_type"] == "comm_msg" and "answer" in s["content"]["data"].get("state", {})]
     assert closed is None and answers[-1]["seq"] == 100 and 0 < answers[-1]["probability"] < 1
 
 
-def test_flood_and_strangers_are_turned_away(site):
-    assert asyncio.run(talk(site, *[to_widget({"method": "request_state"})] * 200, wait=10))[1] == 1008
+def test_flood_and_strangers_are_turned_away(site, seat):
+    assert asyncio.run(talk(site, seat, *[to_widget({"method": "request_state"})] * 200, wait=10))[1] == 1008
     with pytest.raises(Exception, match="403"):
-        asyncio.run(talk(site, origin="https://elsewhere.example"))
+        asyncio.run(talk(site, seat, origin="https://elsewhere.example"))
 
 
 def test_no_more_visitors_than_seats():

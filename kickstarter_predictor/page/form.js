@@ -16,7 +16,8 @@ function fill(node, attributes, children) {
 const h = (tag, attributes, ...children) => fill(document.createElement(tag), attributes, children);
 const s = (tag, attributes, ...children) => fill(document.createElementNS(SVG, tag), attributes, children);
 const percent = (p) => `${Math.round(100 * p)} %`;
-const size = (text) => [...text].length;
+const size = (text) => (text.length > 2 * LONGEST ? text.length : [...text].length);
+const whole = (text) => text.replace(/\p{Surrogate}/gu, "\ufffd"); // half a character cannot be sent
 const day = (date) => `${date.getFullYear()}-${String(date.getMonth() + 1).padStart(2, "0")}-${String(date.getDate()).padStart(2, "0")}`;
 const later = (days) => { const d = new Date(); d.setDate(d.getDate() + days); return day(d); };
 
@@ -195,7 +196,7 @@ function render({ model, el }) {
   const blank = (text) => h("div", { class: "kp-blank" }, s("svg", { viewBox: "0 0 120 66", "aria-hidden": "true" },
     s("path", { d: "M10 60a50 50 0 0 1 100 0", class: "kp-arc" }), s("path", { d: "M60 60l26-34", class: "kp-hand" }), s("circle", { cx: 60, cy: 60, r: 5 })), h("p", {}, text));
 
-  const values = () => Object.fromEntries(list.map((f) => [f.key, typeof f.get() === "string" ? f.get().slice(0, LONGEST) : f.get()]));
+  const values = () => Object.fromEntries(list.map((f) => [f.key, typeof f.get() === "string" ? whole(f.get().slice(0, LONGEST)) : f.get()]));
   function put(given) {
     for (const f of list) if (f.key !== "category") f.set(given[f.key]);
     by.parent.follow();
@@ -215,7 +216,7 @@ function render({ model, el }) {
     model.save_changes();
   }
   function lost() { clearTimeout(waiting); waiting = 0; keep ||= keeping; send(); }
-  function soon() { clearTimeout(timer); timer = setTimeout(send, PAUSE); }
+  function soon() { root.dataset.sent = "soon"; clearTimeout(timer); timer = setTimeout(send, PAUSE); }
 
   function got() {
     const a = model.get("answer");
