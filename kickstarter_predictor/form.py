@@ -174,15 +174,17 @@ def check(fields, offered: Mapping, today: date | None = None) -> tuple[dict, di
             errors[key] = str(e)
     return made | _dates(fields, today or datetime.now(timezone.utc).date(), errors), errors
 
-# %% ../nbs/08_form.ipynb #2d5fe4a2
+# %% ../nbs/08_form.ipynb #cdb72e03
 def as_campaign(made: Mapping, about: Mapping) -> Campaign:
     "What `check` made, without errors, as `predict` takes it."
 
-    def at(day: date | None, hour: str) -> datetime | None:
-        usual = timedelta(hours=int(about.get("typical", {}).get(hour, 16)) % 24)
-        return datetime(day.year, day.month, day.day, tzinfo=timezone.utc) + usual if day else None
+    usual = about.get("typical", {})
 
-    launch, created = at(made["launch"], "launch_hour"), at(made.get("created"), "created_hour")
+    def at(day: date | None, what: str) -> datetime | None:
+        hour, minute = int(usual.get(f"{what}_hour", 15)) % 24, int(usual.get("launch_minute", 28)) % 60
+        return datetime(day.year, day.month, day.day, hour, minute, tzinfo=timezone.utc) if day else None
+
+    launch, created = at(made["launch"], "launch"), at(made.get("created"), "created")
     given = {k: made[k] for k in ("name", "blurb", "goal", "currency", "country", "category", "parent", "days", "video", "staff_pick")}
     return to_campaign(given | {"launched_at": launch, "created_at": min(created, launch) if created else None})
 
