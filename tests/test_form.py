@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -285,6 +286,12 @@ def seat(site):
     return re.search('data-kernel="([^"]+)" data-model="([^"]+)"', get(site)[2]).groups()
 
 
+def run(work):
+    "The result of the coroutine `work`, in a thread: Playwright has a loop in this one."
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()
+
+
 async def talk(site, seat, *messages, origin=None, wait=1.5):
     "(what comes back on sending `messages` over a new socket, the code it was closed with or None)."
     from tornado.httpclient import HTTPRequest
@@ -292,7 +299,7 @@ async def talk(site, seat, *messages, origin=None, wait=1.5):
 
     kernel, model = seat
     url = f"{site.replace('http', 'ws')}api/kernels/{kernel}/channels?session_id=test"
-    socket = await websocket_connect(HTTPRequest(url, headers={"Origin": origin} if origin else {}), connect_timeout=20)
+    socket = await websocket_connect(HTTPRequest(url, headers={"Origin": origin} if origin else {}, connect_timeout=20))
     said = []
     for m in messages:
         try:
@@ -336,7 +343,7 @@ def test_a_browser_cannot_execute_code(site, seat, tmp_path):
     async def all_():
         return [await talk(site, seat, m) for m in refused]
 
-    for m, (said, closed) in zip(refused, asyncio.run(all_())):
+    for m, (said, closed) in zip(refused, run(all_())):
         assert closed in (1008, 1009), str(m)[:200]
         assert not any(s["msg_type"] in ("execute_result", "execute_reply", "error", "stream") for s in said)
     assert not (tmp_path / "hit").exists()
@@ -346,15 +353,15 @@ def test_forged_questions_harm_nothing(site, seat):
     good = {"seq": 99, "visitor": "0" * 32, "asked": True, "keep": True, "fields": {"name": "A", "goal": "5", "currency": "USD", "days": "3", "parent": "Games", "country": "US", "launch": "2026-12-01"}}
     forged = [good | {k: v} for k in good for v in ODD] + [good | {"fields": good["fields"] | {k: v}} for k in ("name", "goal", "parent", "category", "launch", "video") for v in ODD]
     ask = [to_widget({"method": "update", "state": {"asked": a}, "buffer_paths": []}) for a in (*forged[:50], good | {"seq": 100})]
-    said, closed = asyncio.run(talk(site, seat, *ask, wait=6))
+    said, closed = run(talk(site, seat, *ask, wait=6))
     answers = [s["content"]["data"]["state"]["answer"] for s in said if s["msg_type"] == "comm_msg" and "answer" in s["content"]["data"].get("state", {})]
     assert closed is None and answers[-1]["seq"] == 100 and 0 < answers[-1]["probability"] < 1
 
 
 def test_flood_and_strangers_are_turned_away(site, seat):
-    assert asyncio.run(talk(site, seat, *[to_widget({"method": "request_state"})] * 200, wait=10))[1] == 1008
+    assert run(talk(site, seat, *[to_widget({"method": "request_state"})] * 200, wait=10))[1] == 1008
     with pytest.raises(Exception, match="403"):
-        asyncio.run(talk(site, seat, origin="https://elsewhere.example"))
+        run(talk(site, seat, origin="https://elsewhere.example"))
 
 
 def test_no_more_visitors_than_seats():
