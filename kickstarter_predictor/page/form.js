@@ -4,7 +4,7 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 const LONGEST = 2000; // characters of a field that are sent; the kernel allows far fewer
-const PAUSE = 60; // ms after a keystroke
+const PAUSE = 30; // ms after a keystroke
 
 function fill(node, attributes, children) {
   for (const [name, value] of Object.entries(attributes ?? {}))
