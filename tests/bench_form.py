@@ -72,7 +72,7 @@ async def visitor(url, seat, go):
 
 async def crowd(url):
     begun = time.perf_counter()
-    pages = await asyncio.gather(*(asyncio.to_thread(get, url) for _ in range(VISITORS)))
+    pages = await asyncio.gather(*(asyncio.to_thread(get, url, timeout=600) for _ in range(VISITORS)))
     print(f"{VISITORS} pages asked for at once: the last is there after {time.perf_counter() - begun:.0f} s")
     seats = [re.search('data-kernel="([^"]+)" data-model="([^"]+)"', p[2]).groups() for p in pages]
     go = asyncio.Event()

@@ -250,9 +250,9 @@ def test_markup_is_text_everywhere(hostile, text):
 
 
 # What a browser of ours would not do: straight to the server.
-def get(url, method="GET", **headers):
+def get(url, method="GET", timeout=60, **headers):
     try:
-        with urlopen(Request(url, method=method, headers=headers), timeout=30) as answer:
+        with urlopen(Request(url, method=method, headers=headers), timeout=timeout) as answer:
             return answer.status, dict(answer.headers), answer.read().decode()
     except HTTPError as e:
         return e.code, dict(e.headers), e.read().decode()
