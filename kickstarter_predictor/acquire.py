@@ -740,7 +740,7 @@ def _merge(index: pd.DataFrame, folder: Path, out: Path) -> None:
         if waiting:
             write()
 
-# %% ../nbs/01_acquire.ipynb #22e1b5f3
+# %% ../nbs/01_acquire.ipynb #bbeb9be9
 def _sha256(path: Path) -> str:
     with open(path, "rb") as f:
         return hashlib.file_digest(f, "sha256").hexdigest()
@@ -774,6 +774,7 @@ def acquire(
     table, rejects, index = [], [], None
     with _room(out), tempfile.TemporaryDirectory(prefix="acquire-") as tmp, bar:
         for rank, (sha, path) in enumerate(files):
+            log.info("%s: begins", path.name)
             start, said = bar.n, path.stat()
             tick = lambda done: bar.update(start + done - bar.n)
             new, counts, found = read_file(
@@ -781,6 +782,7 @@ def acquire(
             )
             tick(said.st_size)
             index = updated(index, new.assign(file=rank))
+            log.info("%s: %s", path.name, {k: counts[k] for k in ("lines", "rejected", "left_out")})
             table.append({"file": name(path), "bytes": said.st_size, "sha256": sha, **counts, "kept": len(new)})
             rejects += [(f"{name(path)}/{member}".rstrip("/"), line, why) for member, line, why in found.rejects]
         if index.empty:
