@@ -25,7 +25,7 @@ def quick_nbformat() -> None:
 class InputError(ValueError):
     "What a person gave cannot be used; the message is one line that names it and says what to do."
 
-# %% ../nbs/00_stage.ipynb #f82094c7
+# %% ../nbs/00_stage.ipynb #812039b2
 _SIGNS = r"x-amz-(?:signature|credential|security-token)|signature|sig|awsaccesskeyid|googleaccessid|key-pair-id|(?:access_?)?token|api_?key|secret|password"
 
 
@@ -51,8 +51,9 @@ def logger(name: str) -> logging.Logger:
     "The logger of the module `name`; its level is that of the environment variable KICKSTARTER_LOG, by default WARNING."
     package, wanted = logging.getLogger("kickstarter_predictor"), os.environ.get("KICKSTARTER_LOG", "").strip().upper() or "WARNING"
     known = wanted in logging.getLevelNamesMapping()
-    if not any(isinstance(h, _Stderr) for h in package.handlers):
+    if not any(h.get_name() == _Stderr.__name__ for h in package.handlers):
         handler = _Stderr()
+        handler.set_name(_Stderr.__name__)
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s", "%H:%M:%S"))
         package.addHandler(handler)
         package.propagate = False
