@@ -1176,7 +1176,7 @@ def matches(path: Path, digest: str | None, part: int | None = None) -> bool | N
     found = any(parts_md5(path, p) == digest for p in sizes)
     return found if part or found else None
 
-# %% ../nbs/01_acquire.ipynb #eda81298
+# %% ../nbs/01_acquire.ipynb #5c47bf6a
 def unpacks(path: Path, name: str) -> str:
     "What is wrong with the gzip or zip file `path` that is to be called `name`; empty if it unpacks to the end or is neither."
     with open(path, "rb") as f:
@@ -1205,9 +1205,9 @@ def damage(path: Path, name: str, stream: Stream, sha256: str | None = None) -> 
     if stream.version.size not in (None, size):
         return f"has {size:,} bytes instead of {stream.version.size:,}"
     if sha256 and (found := _sha256(path)) != sha256.lower():
-        return f"its sha256 is {found}, not {sha256.lower()}"
+        return f"has the sha256 {found}, not {sha256.lower()}"
     if not sha256 and matches(path, stream.digest, stream.part) is False:
-        return f"its md5 is not that of its ETag, {stream.digest}"
+        return f"has not the md5 of its ETag, {stream.digest}"
     return unpacks(path, name)
 
 # %% ../nbs/01_acquire.ipynb #ec97ea89

@@ -415,7 +415,7 @@ def predict_many(frame: pd.DataFrame, predictor: Predictor | None = None) -> pd.
     rates = [base_rate(c.parent or predictor.about["parents"].get(c.category), c.category, predictor.about)[1]["rate"] for c in campaigns]
     return pd.DataFrame({"probability": probabilities(campaigns, predictor), "base_rate": rates}, index=frame.index)
 
-# %% ../nbs/07_predict.ipynb #cc60d291
+# %% ../nbs/07_predict.ipynb #95a6657e
 def score_snapshot(
     snapshot: Path, out: Path, model: str | Path | None = None, question: str = "auto", quiet: bool = False
 ) -> dict[str, int]:
@@ -439,7 +439,7 @@ def score_snapshot(
             goal=projects["goal"].where(projects["goal"].gt(0) & np.isfinite(projects["goal"]), 0.01),
             static_usd_rate=projects["static_usd_rate"].fillna(1.0),
         )
-    )
+    ).assign(earlier_campaigns=np.nan, earlier_successes=np.nan)  # a snapshot tells of them by outcomes, which are not looked at here
     of_crawl = known["staff_pick"].notna().to_numpy() if len(chosen) == 2 else np.full(len(known), "crawl" in chosen)
     p = np.empty(len(known))
     for rows, name in ((of_crawl, "crawl"), (~of_crawl, "population")):
