@@ -313,7 +313,7 @@ async def talk(site, seat, *messages, origin=None, wait=1.5):
         except TimeoutError:
             break
         if got is None:
-            return said, socket.close_code
+            return said, socket.close_code or 1006  # the connection was cut before a code came
         said.append(json.loads(got))
     socket.close()
     return said, None
@@ -344,7 +344,7 @@ def test_a_browser_cannot_execute_code(site, seat, tmp_path):
         return [await talk(site, seat, m) for m in refused]
 
     for m, (said, closed) in zip(refused, run(all_())):
-        assert closed in (1008, 1009), str(m)[:200]
+        assert closed in (1008, 1009) or (closed == 1006 and len(m) > 65_536), str(m)[:200]
         assert not any(s["msg_type"] in ("execute_result", "execute_reply", "error", "stream") for s in said)
     assert not (tmp_path / "hit").exists()
 
