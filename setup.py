@@ -25,7 +25,7 @@ setup(
     package_data={"kickstarter_predictor": ["packaged/*", "page/*"]},
     python_requires=">=" + cfg["min_python"],
     install_requires=lines("requirements"),
-    extras_require={extra: lines(f"{extra}_requirements") for extra in ("app", "dev", "mysql", "postgresql")},
+    extras_require={extra: lines(f"{extra}_requirements") for extra in ("app", "dask", "dev", "mysql", "postgresql")},
     entry_points={"console_scripts": lines("console_scripts")},
     long_description=open("README.md", encoding="utf-8").read(),
     long_description_content_type="text/markdown",

@@ -9,6 +9,7 @@ __all__ = ['HEADERS', 'FILES', 'SAID', 'Limits', 'Bucket', 'permitted', 'Guarded
 # %% ../nbs/09_app.ipynb #c82937b8
 import argparse, errno, json, logging, os, sys, tempfile, time
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from http import HTTPStatus
 from pathlib import Path
 
@@ -98,6 +99,11 @@ class Guarded:
     def set_cookie(self, *args, **kwargs):
         "None is set."
 
+    def log_exception(self, typ, value, tb):
+        "What a visitor got wrong is not logged: it may name a kernel."
+        if getattr(value, "status_code", 500) >= 500:
+            super().log_exception(typ, value, tb)
+
     def write_error(self, status_code, **kwargs):
         self.set_header("Content-Type", "text/html; charset=utf-8")
         if status_code == 503:
@@ -135,10 +141,12 @@ class Page(Guarded, TornadoVoilaHandler):
     "The page, with a kernel for whoever asks, as long as there are seats."
 
     async def get(self):
-        if self.settings["app"].seated() >= self.settings["limits"].visitors:
+        app = self.settings["app"]
+        if app.seated() >= self.settings["limits"].visitors:
             return self.send_error(503)
+        app.wake()
         await super().get()
-        self.settings["app"].forget_requests()
+        app.forget_requests()
 
     def head(self):
         "No kernel for one who only knocks."
@@ -205,6 +213,12 @@ class App(Voila):
         "How many visitors have a kernel."
         waiting = sum(len(pool) for pool in self.kernel_manager._pools.values())
         return max(0, len(self.kernel_manager.list_kernel_ids()) - waiting)
+
+    def wake(self):
+        "A kernel's time without a page begins when it leaves the pool, however long it waited there."
+        for waiting in self.kernel_manager._pools.get("app.ipynb", []):
+            if waiting.done() and not waiting.cancelled() and not waiting.exception():
+                self.kernel_manager.get_kernel(waiting.result()["kernel_id"]).last_activity = datetime.now(timezone.utc)
 
     def forget_requests(self):
         "Voila keeps each request for a socket that this page does not have."

@@ -3,6 +3,7 @@ import asyncio
 import json
 import re
 import shutil
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
@@ -371,6 +372,17 @@ def test_no_more_visitors_than_seats():
         assert code == 503 and "seats are taken" in text and headers["Retry-After"]
         log = served.log.read_text()
     assert not re.search(r"[0-9a-f]{8}-[0-9a-f]{4}", log) and "sqlite" not in log and "Traceback" not in log
+
+
+def test_a_kernel_that_waited_long_in_the_pool_waits_for_its_page():
+    start = "from kickstarter_predictor.app import Limits, serve; serve(port={}, limits=Limits(pool=1, alone=4))"
+    with served(command=lambda port: [sys.executable, "-c", start.format(port)]) as url:
+        get(url)
+        time.sleep(12)  # the next one is warm, and older than a kernel without a page may be
+        seat = re.search('data-kernel="([^"]+)" data-model="([^"]+)"', get(url)[2]).groups()
+        time.sleep(2.2)  # two sweeps
+        said, closed = run(talk(url, seat, to_widget({"method": "request_state"})))
+        assert closed is None and any(s["msg_type"] == "comm_msg" for s in said)
 
 
 def test_port_in_use_is_said_in_one_line(site):
