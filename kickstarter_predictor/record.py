@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['INPUTS', 'ANSWER', 'LATER', 'COLUMNS', 'DRIVERS', 'EXTRAS', 'TIMEOUT', 'GIVEN_UP', 'log', 'NOTE', 'FULL', 'STORED',
-           'NOT_STORED', 'to_text', 'to_time', 'to_number', 'typed', 'Try', 'to_visitor', 'to_row', 'to_try', 'table',
-           'artifacts', 'default_uri', 'database_url', 'sqlite_file', 'in_memory', 'reason', 'driver_options',
-           'connect', 'ensure_table', 'write', 'read', 'delete', 'given_up', 'Database', 'Spool', 'orphans', 'Queue',
-           'write_each', 'adopt', 'Writer', 'switched_on', 'spool_folder', 'within', 'Recorder', 'forget', 'main']
+           'NOT_STORED', 'to_text', 'to_time', 'to_number', 'typed', 'Try', 'to_visitor', 'to_row', 'to_try', 'Link',
+           'to_link', 'to_address', 'table', 'artifacts', 'default_uri', 'database_url', 'sqlite_file', 'in_memory',
+           'reason', 'driver_options', 'connect', 'ensure_table', 'write', 'read', 'delete', 'rows', 'store',
+           'given_up', 'Database', 'Spool', 'orphans', 'Queue', 'write_each', 'adopt', 'Writer', 'switched_on',
+           'spool_folder', 'within', 'Recorder', 'forget', 'main']
 
 # %% ../nbs/07_record.ipynb #c518b445
 import argparse, hashlib, json, logging, math, os, re, sys, uuid
@@ -16,7 +17,7 @@ from datetime import date, datetime, timedelta, timezone
 from functools import lru_cache
 from pathlib import Path
 from threading import Condition, RLock, Thread
-from typing import Callable, Iterator, Mapping
+from typing import Callable, Iterator, Mapping, NamedTuple, Sequence
 
 from .stage import InputError, param, root
 
@@ -112,6 +113,31 @@ def to_try(row: Mapping) -> Try:
     "A row of the table as a Try."
     campaign = {k: row[k] for k in INPUTS if row[k] is not None}
     return Try(row["id"], row["asked_at"], campaign, row["probability"], row["low"], row["high"], row["model"], row["link"])
+
+# %% ../nbs/07_record.ipynb #800c20fb
+class Link(NamedTuple):
+    "What the address of a project names: its creator, by number or by name, and the project, by the last part of its address (`slug`) or by its id."
+
+    creator: str | None = None
+    slug: str | None = None
+    id: int | None = None
+
+
+_LINK = re.compile(r"(?i:https://(?:www\.)?kickstarter\.com)/projects/(?:([\w-]{1,200})/)?([\w-]{1,200})(?:[/?#][^\s<>\"]*)?", re.A)
+
+
+def to_link(text) -> Link | None:
+    "The project that `text` leads to, an address such as https://www.kickstarter.com/projects/creator/project and whatever follows; None if it leads to none."
+    found = _LINK.fullmatch(text) if isinstance(text, str) and len(text) <= LATER["link"] else None
+    if not found or not (found[1] or found[2].isdigit()):
+        return None
+    creator, project = found[1] and found[1].lower(), found[2].lower()
+    return Link(creator, id=int(project)) if re.fullmatch(r"[1-9]\d{0,17}", project) else Link(creator, project)
+
+
+def to_address(link: Link) -> str:
+    "The address of the project, and nothing more."
+    return "https://www.kickstarter.com/projects/" + "/".join(str(part) for part in link if part)
 
 # %% ../nbs/07_record.ipynb #563f9ab9
 @lru_cache(maxsize=1)
@@ -286,6 +312,32 @@ def delete(engine, visitor: str | None, before: datetime | None) -> int:
     wanted = ([t.c.visitor == visitor] if visitor is not None else []) + ([t.c.asked_at < before] if before else [])
     with engine.begin() as c:
         return c.execute(sa.delete(t).where(*wanted)).rowcount
+
+# %% ../nbs/07_record.ipynb #488f821f
+def rows(engine, names: Sequence[str] = tuple(COLUMNS), at_once: int = 1000) -> Iterator[dict]:
+    "Every row of the table, oldest first, with the columns `names`; `at_once` of them are in memory."
+    import sqlalchemy as sa
+
+    t = table()
+    with engine.connect() as c:
+        found = c.execution_options(yield_per=at_once).execute(sa.select(*(t.c[n] for n in names)).order_by(t.c.asked_at, t.c.id))
+        yield from map(dict, found.mappings())
+
+
+def store(engine, changes: Sequence[Mapping], same: Sequence[str] = ()) -> None:
+    """Fill in what rows lack, all or none: `changes` are rows of the same columns, one of them the `id`.
+
+    A value that is there already stays; a row that has another value than that of the change in a column of `same` is left as it is."""
+    import sqlalchemy as sa
+
+    if not changes:
+        return
+    t, names = table(), [n for n in changes[0] if n != "id"]
+    new = {n: sa.bindparam(f"new_{n}", type_=t.c[n].type) for n in names}
+    agrees = [sa.or_(t.c[n].is_(None), t.c[n] == new[n]) for n in same]
+    filled = sa.update(t).where(t.c.id == sa.bindparam("row"), *agrees).values({n: sa.func.coalesce(t.c[n], new[n]) for n in names})
+    with engine.begin() as c:
+        c.execute(filled, [{"row": r["id"]} | {f"new_{n}": r[n] for n in names} for r in changes])
 
 # %% ../nbs/07_record.ipynb #52cb043e
 GIVEN_UP = {1205, 1213, "40001", "40P01"}  # deadlocks and waits for locks, of MySQL and PostgreSQL: to be tried again
