@@ -29,6 +29,7 @@ run: $(READY) ## make run DATA=<file|folder|glob|URL> OUT=<folder>: the same pip
 
 model: $(READY) ## make model DATA='<snapshots>' ALONE='<files>': train the packaged model anew on real campaigns, and judge files alone as well (default: ../shared/data)
 	@python -m kickstarter_predictor.model_card --data '$(or $(DATA),../shared/data/*.json.gz)' --alone $(or $(ALONE),$(if $(DATA),,../shared/data/scraped_2017_2024.json.gz ../shared/data/kick_2009_2015.json.gz))
+	@python -m kickstarter_predictor.monitor reference --data '$(or $(DATA),../shared/data/*.json.gz)'
 
 verify: $(READY) ## reproduce by force in a scratch clone and compare every output with the committed ones
 	@python -m kickstarter_predictor.scratch verify
