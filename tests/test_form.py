@@ -13,6 +13,7 @@ from urllib.request import Request, urlopen
 import pytest
 from browser import AMOUNTS, AXE, DATES, FLAGS, LENGTHS, ODD, SHOTS, TEXTS, WIDTHS, need, served
 from conftest import ROOT, call
+from kickstarter_predictor.experiment import read_log
 
 CAMPAIGN = {"Name": "Fog & Lanterns: a cooperative card game", "Blurb": "Guide your ship home through the fog: a card game for two to four players.", "Goal": "12,000", "Project begun": "2023-12-20"}
 
@@ -383,6 +384,35 @@ def test_a_kernel_that_waited_long_in_the_pool_waits_for_its_page():
         time.sleep(2.2)  # two sweeps
         said, closed = run(talk(url, seat, to_widget({"method": "request_state"})))
         assert closed is None and any(s["msg_type"] == "comm_msg" for s in said)
+
+
+def test_an_experiment_shows_each_visitor_what_chance_decided(chromium, tmp_path):
+    uri, seen = f"sqlite:///{tmp_path}/tries.sqlite", {}
+    with served("--pool", "2", env={"KICKSTARTER_EXPERIMENT": "on", "KICKSTARTER_RECORD": "on", "SQLALCHEMY_DATABASE_URI": uri}) as url:
+        for _ in range(20):
+            page = opened(chromium, url)
+            page.width = "wide"
+            for label, value in CAMPAIGN.items():
+                field(page, label).fill(value)
+            field(page, "Category").select_option("Games")
+            page.get_by_role("button", name="Show my chances").click()
+            page.wait_for_selector(".kp-number, .kp-advice")
+            until(page, "document.querySelectorAll('.kp-tries li').length > 0")
+            arm = "control" if page.locator(".kp-advice").count() else "treatment"
+            seen.setdefault(arm, []).append(page.evaluate("localStorage.getItem('kickstarter-predictor-visitor')"))
+            assert "comparison is running" in page.locator(".kp-stored").inner_text() and page.faults == []
+            if arm == "control":
+                field(page, "Goal").fill("500")
+                settled(page)
+                assert page.locator(".kp-number, .kp-curve").count() == 0 and "%" not in page.locator(".kp-tries").inner_text()
+                picture(page, "control")
+                accessible(page)
+            page.close()
+            if len(seen) == 2:
+                break
+    stored = read_log(uri).drop_duplicates("visitor").set_index("visitor")
+    assert set(seen) == {"control", "treatment"} and (stored["assigned_at"] <= stored["asked_at"]).all() and stored["probability"].notna().all()
+    assert {a: stored.loc[v, "arm"].unique().tolist() for a, v in seen.items()} == {a: [a] for a in seen}
 
 
 def test_port_in_use_is_said_in_one_line(site):

@@ -170,6 +170,10 @@ function drawn(a) {
   ];
 }
 
+function advised(advice) {
+  return [h("div", { class: "kp-advice" }, h("h3", {}, "What helps a campaign"), h("ul", {}, advice.map((t) => h("li", {}, t))))];
+}
+
 // ---- all of it --------------------------------------------------------------------------------
 function render({ model, el }) {
   forms += 1;
@@ -239,7 +243,11 @@ function render({ model, el }) {
   function draw(a) {
     const good = a.probability != null;
     root.classList.toggle("kp-answered", good);
-    if (good) {
+    if (a.advice) {
+      answer.replaceChildren(...advised(a.advice));
+      button.textContent = "Keep this try";
+      spoken.textContent = "";
+    } else if (good) {
       answer.replaceChildren(...drawn(a).filter(Boolean));
       button.textContent = "Keep this try";
       summary.replaceChildren(h("b", {}, percent(a.probability)), h("span", {}, a.low == null ? "chance of success" : `chance · ${Math.round(100 * a.low)} to ${percent(a.high)}`), h("span", { class: "kp-more" }, "Why?"));
@@ -259,9 +267,9 @@ function render({ model, el }) {
     const back = (r) => { asked = true; by.currency.chosen = true; put({ ...EMPTY, ...r.fields }); send(); form.scrollIntoView({ block: "nearest" }); by.name.input.focus({ preventScroll: true }); };
     earlier.replaceChildren(h("h2", {}, "Your earlier tries"),
       h("ul", {}, rows.map((r) => h("li", {},
-        h("b", { class: "kp-p" }, percent(r.probability)),
+        h("b", { class: "kp-p" }, r.probability == null ? "–" : percent(r.probability)),
         h("span", { class: "kp-what" }, h("strong", {}, r.fields.name), h("span", {}, `${money(+r.fields.goal, r.fields.currency)} · ${r.fields.days} days · ${r.fields.category || r.fields.parent}`)),
-        h("button", { type: "button", class: "kp-quiet", "aria-label": `Back to ${r.fields.name}, ${percent(r.probability)}`, onclick: () => back(r) }, "Back to this")))),
+        h("button", { type: "button", class: "kp-quiet", "aria-label": `Back to ${r.fields.name}${r.probability == null ? "" : `, ${percent(r.probability)}`}`, onclick: () => back(r) }, "Back to this")))),
       t.note ? h("p", { class: "kp-hint" }, t.note) : "");
     stored.textContent = t.stored ?? "";
   }
