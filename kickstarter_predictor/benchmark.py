@@ -7,14 +7,14 @@ __all__ = ['SIZES', 'KEPT', 'PIECES', 'CAMPAIGN', 'Cost', 'peak_memory', 'cost',
            'widened', 'generate', 'limit', 'ours', 'with_pandas', 'with_polars', 'with_duckdb', 'original',
            'cold_predict', 'import_xgboost', 'main', 'predictions', 'stage_times', 'changed']
 
-# %% ../nbs/11_benchmark.ipynb #af87bf74
+# %% ../nbs/11_benchmark.ipynb #f8eef794
 import hashlib, importlib.metadata, json, os, platform, re, resource, statistics, subprocess, sys, tempfile, time
 from pathlib import Path
 from typing import Callable, NamedTuple
 
 from .stage import InputError, atomic, root
 
-# %% ../nbs/11_benchmark.ipynb #1c6b858f
+# %% ../nbs/11_benchmark.ipynb #1dc1c74f
 class Cost(NamedTuple):
     "CPU and wall time in seconds, peak memory in MB, of a whole process, the interpreter's start included."
 
@@ -56,7 +56,7 @@ def ratio(costs: list[Cost], base: list[Cost], field: str = "cpu") -> tuple[floa
     each = [getattr(a, field) / getattr(b, field) for a, b in zip(costs, base)]
     return statistics.median(each), min(each), max(each)
 
-# %% ../nbs/11_benchmark.ipynb #49efc1cb
+# %% ../nbs/11_benchmark.ipynb #1d3b5bf3
 def median_ms(call: Callable[[int], object], rounds: int = 300) -> float:
     "The median of `rounds` times of `call(i)`, in ms."
     spent = []
@@ -82,7 +82,7 @@ def _version(name: str) -> str | None:
     except importlib.metadata.PackageNotFoundError:
         return None
 
-# %% ../nbs/11_benchmark.ipynb #e39dbcde
+# %% ../nbs/11_benchmark.ipynb #bd535eae
 SIZES = {
     "full": (560, 315), "ed": (352, 198), "med": (272, 153), "little": (208, 117), "small": (160, 90), "thumb": (48, 27), "1024x576": (1024, 576), "1536x864": (1552, 873),
 }  # fmt: skip
@@ -124,7 +124,7 @@ def _record(line: bytes) -> dict | None:
     except (ValueError, KeyError, TypeError):
         return None
 
-# %% ../nbs/11_benchmark.ipynb #a6dda8eb
+# %% ../nbs/11_benchmark.ipynb #5634f8d4
 KEPT = ["id", "name", "blurb", "state", "goal", "currency", "static_usd_rate", "country", "created_at", "launched_at", "deadline", "staff_pick"]
 
 
@@ -163,7 +163,7 @@ def with_pandas(path: str) -> None:
     with tempfile.TemporaryDirectory() as tmp:
         pd.DataFrame(rows).drop_duplicates("id", keep="last").astype({"goal": float}).to_parquet(Path(tmp) / "projects.parquet")
 
-
+# %% ../nbs/11_benchmark.ipynb #645b06ca
 def with_polars(path: str) -> None:
     "polars, which reads all columns it is told of."
     import polars as pl
@@ -196,7 +196,7 @@ def original(path: str) -> None:
     with tempfile.TemporaryDirectory() as tmp:
         table[[c for c in table if c.removeprefix("data.") in KEPT or c in ("data.category.name", "data.location.country")]].astype(str).to_parquet(Path(tmp) / "p.parquet")
 
-# %% ../nbs/11_benchmark.ipynb #a91cadf0
+# %% ../nbs/11_benchmark.ipynb #74a3c0e4
 def cold_predict() -> None:
     "`kickstarter-predict` on one campaign, from the interpreter's start."
     from kickstarter_predictor.predict import main
@@ -226,12 +226,12 @@ def main(argv: list[str] | None = None) -> int:
     print(json.dumps([sum(u.ru_utime + u.ru_stime for u in used), peak_memory()]))
     return 0
 
-# %% ../nbs/11_benchmark.ipynb #1b3a5625
+# %% ../nbs/11_benchmark.ipynb #62927254
 #| eval: false
 if __name__ == "__main__" and "ipykernel" not in sys.modules:
     sys.exit(main())
 
-# %% ../nbs/11_benchmark.ipynb #53879f69
+# %% ../nbs/11_benchmark.ipynb #27f55edd
 CAMPAIGN = {
     "name": "Fog & Lanterns: a cooperative card game", "blurb": "Guide your ship home through the fog: a card game for two to four players, ready to print.", "goal": 12000, "currency": "USD",
     "country": "US", "category": "Tabletop Games", "parent": "Games", "launched_at": "2024-03-05T16:00", "created_at": "2023-12-20", "days": 30, "video": True,
@@ -252,7 +252,7 @@ def predictions(rounds: int = 300) -> dict[str, float]:
     }
     return {name: median_ms(way, rounds) for name, way in ways.items()}
 
-# %% ../nbs/11_benchmark.ipynb #6ff3e282
+# %% ../nbs/11_benchmark.ipynb #add17839
 def stage_times(clone: Path) -> dict[str, float]:
     "{stage: wall seconds} of a `dvc repro` in `clone`, in the order in which they ran; `(in all)` is the whole command."
     began, marks = time.perf_counter(), []

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['NAME', 'BLURB', 'DAYS', 'BEGAN', 'EURO', 'CURRENCY_OF', 'KEYS', 'SHOWN', 'PAGE', 'log', 'ADVICE', 'COMPARED',
            'categories', 'model_line', 'choices', 'to_amount', 'to_days', 'to_date', 'check', 'as_campaign', 'goals',
-           'curves', 'in_words', 'answer', 'Asked', 'to_asked', 'as_fields', 'withheld', 'Form']
+           'curves', 'in_words', 'answer', 'answered', 'Asked', 'to_asked', 'as_fields', 'withheld', 'Arms', 'Form']
 
 # %% ../nbs/08_form.ipynb #b9553fb5
 import logging, math, re
@@ -17,7 +17,7 @@ from typing import Callable, Mapping
 import anywidget, traitlets
 
 from .predict import Campaign, Prediction, Predictor, load_predictor, predict, probabilities, to_campaign
-from .record import Recorder
+from .record import Recorder, assigned
 from .stage import InputError, root
 
 # %% ../nbs/08_form.ipynb #d58cd93c
@@ -244,6 +244,23 @@ def answer(made: Mapping, predictor: Predictor) -> tuple[dict, Campaign]:
         "curves": curves(campaign, predictor.about, predictor),
     }, campaign
 
+
+def answered(made: Mapping, predictor: Predictor) -> tuple[dict, Campaign | None]:
+    "`answer`, or what is said instead; never raises, for the page and its kernel go on."
+    try:
+        return answer(made, predictor)
+    except InputError as e:
+        return {"trouble": str(e)}, None
+    except Exception:
+        log.exception("no answer")
+        return {"trouble": "This cannot be predicted just now, and it is not your fault. Try to change a field."}, None
+
+
+_WARM = {
+    "name": "A name", "blurb": "A blurb.", "goal": 5000.0, "currency": "USD", "country": "US", "category": None, "parent": "Games",
+    "days": 30, "launch": date(2026, 1, 1), "created": None, "video": None, "staff_pick": None,
+}  # fmt: skip
+
 # %% ../nbs/08_form.ipynb #705409b6
 PAGE = Path(__file__).parent / "page" if "__file__" in globals() else root() / "kickstarter_predictor" / "page"
 log = logging.getLogger(__name__)
@@ -281,7 +298,7 @@ def as_fields(campaign: Mapping) -> dict:
         | {k: campaign.get(k) for k in ("video", "staff_pick")}
     )
 
-# %% ../nbs/08_form.ipynb #00862ccb
+# %% ../nbs/08_form.ipynb #35fe2c80
 ADVICE = (
     "Ask for what you need, not for what you hope for: the smaller the goal, the likelier it is reached.",
     "Thirty days are enough: a longer campaign mostly loses urgency.",
@@ -296,6 +313,29 @@ def withheld(said: dict) -> dict:
     return {"advice": list(ADVICE)} if "probability" in said else said
 
 
+class Arms:
+    "Each visitor's arm of an experiment: as recorded, else as `assign(visitor, parent category)` draws it now. None of it without `assign`."
+
+    def __init__(self, assign: Callable | None, recorder: Recorder):
+        self.assign, self.recorder, self.known, self.recorded = assign if recorder.enabled else None, recorder, {}, set()
+
+    def unrecorded(self, visitor: str) -> bool:
+        return bool(self.assign) and visitor not in self.recorded
+
+    def of(self, visitor: str, parent: str | None) -> dict | None:
+        if self.assign and visitor not in self.known:
+            if len(self.known) > 1000:  # nobody has so many browsers on one page
+                self.known.clear()
+            experiment, drawn = self.assign(visitor, parent or "(none)")
+            found = assigned(self.recorder, visitor, experiment)
+            self.recorded |= {visitor} if found else set()
+            self.known[visitor] = found or {"experiment": experiment, "arm": drawn, "assigned_at": datetime.now(timezone.utc)}
+        return self.known.get(visitor)
+
+    def blind(self, visitor: str) -> bool:
+        return self.known.get(visitor, {}).get("arm") == "control"
+
+# %% ../nbs/08_form.ipynb #00862ccb
 class Form(anywidget.AnyWidget):
     """The form. `predictor`: the model that answers (default: the pipeline's if trained on real campaigns, else the packaged one);
     `recorder`: where tries are kept (default: where `record` keeps them); `assign`: draws the arm of a new visitor (see `experiment.assigner`), if an experiment is on."""
@@ -308,7 +348,7 @@ class Form(anywidget.AnyWidget):
 
     def __init__(self, predictor: Predictor | None = None, recorder: Recorder | None = None, assign: Callable | None = None):
         self.predictor, self.recorder, self.visitor = predictor or load_predictor(), recorder or Recorder(), None
-        self.assign, self.arms = assign if self.recorder.enabled else None, {}
+        self.arms = Arms(assign, self.recorder)
         super().__init__(choices=choices(self.predictor.about), tries={"stored": self._stored()})
         answer(_WARM, self.predictor)  # the first visitor shall not wait for what is loaded on first use
         self.observe(self._reply, "asked")
@@ -320,56 +360,30 @@ class Form(anywidget.AnyWidget):
     def _reply(self, change):
         asked = to_asked(change["new"])
         made, errors = check(asked.fields, self.choices)
-        said, campaign = {}, None
-        if asked.asked and not errors:
-            try:
-                said, campaign = answer(made, self.predictor)
-            except InputError as e:
-                said = {"trouble": str(e)}
-            except Exception:  # the page and its kernel go on
-                log.exception("no answer")
-                said = {"trouble": "This cannot be predicted just now, and it is not your fault. Try to change a field."}
-        new = bool(campaign and self.assign and asked.visitor not in self.arms)
-        arm = self._arm(asked.visitor, campaign.parent) if campaign else None
-        keep = bool(campaign) and (asked.keep or new)
-        record = lambda: self.recorder.record(
-            campaign.model_dump(), said["probability"], said["low"], said["high"], self.predictor.about["version"], asked.visitor, arm
-        )
-        if keep and arm:
-            record()  # the arm, before anything is shown
-        self.answer = {"seq": asked.seq, "errors": errors, **(withheld(said) if self._blind(asked.visitor) else said)}
-        if keep and not arm:
-            record()
+        said, campaign = answered(made, self.predictor) if asked.asked and not errors else ({}, None)
+        arm = self.arms.of(asked.visitor, campaign.parent) if campaign else None
+        keep = bool(campaign) and (asked.keep or self.arms.unrecorded(asked.visitor))
+        if keep and arm:  # before anything is shown
+            self._record(campaign, said, asked.visitor, arm)
+        self.answer = {"seq": asked.seq, "errors": errors, **(withheld(said) if self.arms.blind(asked.visitor) else said)}
+        if keep and not arm:  # after it, for nobody shall wait
+            self._record(campaign, said, asked.visitor, None)
         if asked.visitor != self.visitor or keep:
             self.visitor = asked.visitor
             self.tries = self._tries()
 
-    def _arm(self, visitor: str, parent: str | None) -> dict | None:
-        "The visitor's experiment and arm: as recorded, else as drawn now; None without an experiment."
-        if self.assign and visitor not in self.arms:
-            experiment, drawn = self.assign(visitor, parent or "(none)")
-            now = {"experiment": experiment, "arm": drawn, "assigned_at": datetime.now(timezone.utc)}
-            if len(self.arms) > 1000:  # nobody has so many browsers on one page
-                self.arms.clear()
-            self.arms[visitor] = self.recorder.assigned(visitor, experiment) or now
-        return self.arms[visitor] if self.assign else None
-
-    def _blind(self, visitor: str) -> bool:
-        return self.arms.get(visitor, {}).get("arm") == "control"
+    def _record(self, campaign: Campaign, said: Mapping, visitor: str, arm: Mapping | None):
+        figures = said["probability"], said["low"], said["high"], self.predictor.about["version"]
+        self.recorder.record(campaign.model_dump(), *figures, visitor, arm)
+        self.arms.recorded.add(visitor)
 
     def _stored(self) -> str:
-        return self.recorder.stored_text + (COMPARED if self.assign else "")
+        return self.recorder.stored_text + (COMPARED if self.arms.assign else "")
 
     def _tries(self) -> dict:
         kept = self.recorder.tries(self.visitor)
-        if self.assign and kept:
-            self._arm(self.visitor, kept[-1].campaign.get("parent"))
-        shown = lambda t: None if self._blind(self.visitor) else t.probability
+        if kept:
+            self.arms.of(self.visitor, kept[-1].campaign.get("parent"))
+        shown = lambda t: None if self.arms.blind(self.visitor) else t.probability
         rows = [{"id": t.id, "probability": shown(t), "fields": as_fields(t.campaign)} for t in kept]
         return {"visitor": self.visitor, "rows": rows, "note": self.recorder.note, "stored": self._stored()}
-
-
-_WARM = {
-    "name": "A name", "blurb": "A blurb.", "goal": 5000.0, "currency": "USD", "country": "US", "category": None, "parent": "Games",
-    "days": 30, "launch": date(2026, 1, 1), "created": None, "video": None, "staff_pick": None,
-}  # fmt: skip

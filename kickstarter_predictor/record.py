@@ -8,7 +8,7 @@ __all__ = ['INPUTS', 'ANSWER', 'LATER', 'ASSIGNED', 'COLUMNS', 'DRIVERS', 'EXTRA
            'Link', 'to_link', 'to_address', 'table', 'artifacts', 'default_uri', 'database_url', 'sqlite_file',
            'in_memory', 'reason', 'driver_options', 'connect', 'ensure_table', 'write', 'read', 'delete',
            'read_assigned', 'rows', 'store', 'given_up', 'Database', 'Spool', 'orphans', 'Queue', 'write_each', 'adopt',
-           'Writer', 'switched_on', 'spool_folder', 'within', 'Recorder', 'forget', 'main']
+           'Writer', 'switched_on', 'spool_folder', 'within', 'looked_up', 'Recorder', 'assigned', 'forget', 'main']
 
 # %% ../nbs/07_record.ipynb #c518b445
 import argparse, hashlib, json, logging, math, os, re, sys, uuid
@@ -613,6 +613,12 @@ def within(seconds: float, call, failed: Callable[[Exception], None]):
         failed(TimeoutError(f"no answer within {seconds:g} s"))
     return found[0] if found else None
 
+
+def looked_up(recorder, work: Callable):
+    "The result of `work(engine)` with the database of `recorder`; None where it is away or slow."
+    failed = lambda e: (recorder.writer.away(e), recorder.queue.wake())
+    return None if recorder.writer.reason else within(TIMEOUT, lambda: recorder.database.use(work), failed)
+
 # %% ../nbs/07_record.ipynb #a3fc623a
 class Recorder:
     """Keeps predictions in the database `uri` (default: see `default_uri`) without ever failing or delaying them.
@@ -637,9 +643,7 @@ class Recorder:
         "What is stored, for the page."
         return STORED if self.enabled else NOT_STORED
 
-    def record(
-        self, campaign: Mapping, probability: float, low: float, high: float, model: str, visitor: str, assigned: Mapping | None = None
-    ) -> bool:
+    def record(self, campaign: Mapping, probability: float, low: float, high: float, model: str, visitor: str, assigned=None) -> bool:
         "Keep a try; whether the database has it already. False if it is queued, or if recording is off. Never raises."
         try:
             row = to_row(campaign, probability, low, high, model, visitor, assigned)
@@ -656,23 +660,10 @@ class Recorder:
         visitor = to_visitor(visitor)
         if not visitor or not self.enabled:
             return []
-        stored = self._asked(lambda e: read(e, visitor, limit))
+        stored = looked_up(self, lambda e: read(e, visitor, limit))
         with self.queue.changed:
             rows = {r["id"]: r for r in (stored or [])} | {i: r for i, r in self.queue.rows.items() if r["visitor"] == visitor}
         return [to_try(r) for r in sorted(rows.values(), key=lambda r: r["asked_at"], reverse=True)[: max(0, limit)]]
-
-    def assigned(self, visitor: str, experiment: str) -> dict | None:
-        "The `experiment`, `arm` and `assigned_at` that were recorded first for the visitor, here or in the database; None if none were. Never raises."
-        visitor = to_visitor(visitor)
-        found = self._asked(lambda e: read_assigned(e, visitor, experiment)) if self.enabled else None
-        with self.queue.changed:
-            waiting = [{k: r[k] for k in ASSIGNED} for r in self.queue.rows.values() if (r["visitor"], r["experiment"]) == (visitor, experiment)]
-        return min([*waiting, *([found] if found else [])], key=lambda a: a["assigned_at"], default=None)
-
-    def _asked(self, work: Callable):
-        "The result of `work(engine)`; None where the database is away or slow."
-        failed = lambda e: (self.writer.away(e), self.queue.wake())
-        return None if self.writer.reason else within(TIMEOUT, lambda: self.database.use(work), failed)
 
     def flush(self, seconds: float = 10) -> bool:
         "Wait until all is written, at most so many seconds; whether it is."
@@ -689,6 +680,15 @@ class Recorder:
         self.database.rest()
 
 # %% ../nbs/07_record.ipynb #7ee6d544
+def assigned(recorder: Recorder, visitor: str, experiment: str) -> dict | None:
+    "The `experiment`, `arm` and `assigned_at` that were recorded first for the visitor, here or in the database; None if none were. Never raises."
+    visitor, queue = to_visitor(visitor), recorder.queue
+    found = looked_up(recorder, lambda e: read_assigned(e, visitor, experiment)) if recorder.enabled else None
+    with queue.changed:
+        waiting = [{k: r[k] for k in ASSIGNED} for r in queue.rows.values() if (r["visitor"], r["experiment"]) == (visitor, experiment)]
+    return min([*waiting, *([found] if found else [])], key=lambda a: a["assigned_at"], default=None)
+
+
 def forget(recorder: Recorder, visitor: str | None = None, before: datetime | None = None) -> int:
     """Delete what is kept of `visitor`, or asked for `before` a time, or both at once: in the database and in what waits for it; how many rows the database had.
 
