@@ -249,7 +249,7 @@ def arrange(nb, header: str = "", params: dict | None = None):
     summary, about = about[:1], "\n\n".join(about[1:])
     text = nbformat.v4.new_markdown_cell
     title = [text("\n\n".join([head, *summary, *([f"> {header}"] if header else [])]))]
-    table = "\n".join(f"| {k} | {json.dumps(v, ensure_ascii=False)} |" for k, v in (params or {}).items())
+    table = "\n".join(f"| {k} | {redacted(json.dumps(v, ensure_ascii=False))} |" for k, v in (params or {}).items())
     tail = [text(f"## Why this chapter\n\n{about}")] * bool(about) + [
         text(f"## Parameters\n\n| parameter | value |\n| --- | --- |\n{table}")
     ] * bool(table)
