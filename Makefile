@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
-.PHONY: help reproduce test reports run model verify refresh benchmark app lab sample export lock clean
+.PHONY: help reproduce test reports run model verify refresh benchmark worker app lab sample export lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1\t\2/' | expand -t 12
@@ -39,6 +39,9 @@ refresh: $(READY) ## make refresh [OUT=summary.md]: fetch what is new, reproduce
 
 benchmark: $(READY) ## measure what each part costs, and render reports/11_benchmark: about half an hour
 	python -m kickstarter_predictor.stage benchmark
+
+worker: $(READY) ## help the stage tune from another terminal or machine: work at its trials in tune.storage (params.yaml) until all are done
+	@python -m kickstarter_predictor.tune worker
 
 app: $(READY) ## serve the form as a web page: make app HOST=127.0.0.1 PORT=8866
 	@python -m kickstarter_predictor.app --host $(or $(HOST),127.0.0.1) --port $(or $(PORT),8866)
