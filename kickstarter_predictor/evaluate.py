@@ -78,6 +78,7 @@ def cross_validate(
     threads: int = 1,
     at_once: int = 1,
     drop=(),
+    scheduler: str | None = None,
     tick=lambda: None,
 ) -> dict[str, np.ndarray]:
     """{family: log odds of success of each row of `features` by a model fitted on the other folds}: float arrays (n,), NaN outside the folds `ks` (default: all).
@@ -89,7 +90,7 @@ def cross_validate(
 
     def fit(name, k):
         d = make_fold(features, k, drop)
-        found = fit_family(name, d.X_train, d.y_train, families[name], seed, threads)(d.X_test)
+        found = fit_family(name, d.X_train, d.y_train, families[name], seed, threads, scheduler)(d.X_test)
         log.info("%s, fold %s: judged on %d campaigns", name, k, len(d.y_test))
         tick()
         return found
@@ -114,11 +115,13 @@ def cross_blended(scores: dict[str, np.ndarray], y: np.ndarray, fold: np.ndarray
     return found
 
 
-def fit_chosen(name: str, shares: dict[str, float], X, y, settings: dict[str, dict], seed: int = 0, threads: int = 1) -> Model:
+def fit_chosen(
+    name: str, shares: dict[str, float], X, y, settings: dict[str, dict], seed: int = 0, threads: int = 1, scheduler: str | None = None
+) -> Model:
     "The family `name` with its settings, or the blend with its `shares`, fitted to X and y."
     if name == BLEND:
-        return fit_blend(shares, X, y, settings, seed, threads)
-    return fit_family(name, X, y, settings[name], seed, threads)
+        return fit_blend(shares, X, y, settings, seed, threads, scheduler)
+    return fit_family(name, X, y, settings[name], seed, threads, scheduler)
 
 
 def by_fold(y, p, fold) -> pd.DataFrame:

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['log', 'PREDICT', 'FAMILIES', 'BLEND', 'MARGIN', 'DRIVERS', 'Model', 'sigmoid', 'logit', 'fit_scaler', 'scaled',
-           'fit_logistic', 'fit_forest', 'binned', 'fit_xgboost', 'fit_network', 'Family', 'fit_family', 'blend_shares',
-           'blended', 'fit_blend', 'save_model', 'load_model', 'Fold', 'make_fold', 'plan', 'hopeless', 'storage_url',
-           'reachable', 'open_storage', 'Search', 'signs_of_life', 'give_up', 'finished', 'queue', 'attempt', 'work',
-           'run_search', 'trials_table', 'best_settings', 'load_search', 'main']
+           'fit_logistic', 'fit_forest', 'kinds', 'binned', 'train_on_cluster', 'fit_xgboost', 'fit_network', 'Family',
+           'fit_family', 'blend_shares', 'blended', 'fit_blend', 'save_model', 'load_model', 'Fold', 'make_fold',
+           'plan', 'hopeless', 'storage_url', 'reachable', 'open_storage', 'Search', 'signs_of_life', 'give_up',
+           'finished', 'queue', 'attempt', 'work', 'run_search', 'trials_table', 'best_settings', 'load_search', 'main']
 
 # %% ../nbs/05_tune.ipynb #7055c041
 import hashlib, json, os, platform, re, sys, time, warnings, zlib
@@ -127,14 +127,38 @@ def _forest(a, Z):
 PREDICT["random forest"] = _forest
 
 # %% ../nbs/05_tune.ipynb #ac390966
+def kinds(X: np.ndarray, coded: int) -> dict:
+    "What XGBoost is told of the columns of X, of which the last `coded` are numbers of levels, split by sets of them."
+    return {"feature_types": ["q"] * (X.shape[1] - coded) + ["c"] * coded, "enable_categorical": True}
+
+
 def binned(X: np.ndarray, y: np.ndarray, coded: int = 0, threads: int = 1):
-    "X and y as XGBoost's QuantileDMatrix; the last `coded` columns of X are numbers of levels, split by sets of them."
+    "X and y as XGBoost's QuantileDMatrix; `coded` as in `kinds`."
     import xgboost
 
-    kinds = ["q"] * (X.shape[1] - coded) + ["c"] * coded
-    return xgboost.QuantileDMatrix(X, y, feature_types=kinds, enable_categorical=True, nthread=threads)
+    return xgboost.QuantileDMatrix(X, y, **kinds(X, coded), nthread=threads)
 
+# %% ../nbs/05_tune.ipynb #95bd8865
+def train_on_cluster(scheduler: str, settings: dict, X: np.ndarray, y: np.ndarray, n_estimators: int, coded: int = 0):
+    "The XGBoost booster that the workers of the Dask cluster at `scheduler` grow together; InputError if there is no Dask here or no cluster there."
+    try:
+        from dask.array import from_array
+        from distributed import Client
+        from xgboost import dask as on_dask
+    except ImportError as e:
+        raise InputError(f"params.yaml: tune.scheduler: {e.name} is not installed; install kickstarter-predictor[dask]") from None
+    try:
+        client = Client(scheduler, timeout=10, set_as_default=False)
+    except (OSError, ValueError):
+        raise InputError(f"params.yaml: tune.scheduler = {redacted(scheduler)}: no Dask scheduler answers there; start one with `dask scheduler`") from None
+    with client, client.as_current():
+        if not (workers := len(client.nthreads())):
+            raise InputError(f"params.yaml: tune.scheduler = {redacted(scheduler)}: has no workers; start some with `dask worker`")
+        rows = -(-len(y) // workers)
+        shares = from_array(np.asarray(X), chunks=(rows, -1)), from_array(np.asarray(y), chunks=rows)
+        return on_dask.train(client, settings, on_dask.DaskQuantileDMatrix(client, *shares, **kinds(X, coded)), n_estimators)["booster"]
 
+# %% ../nbs/05_tune.ipynb #7d774450
 def fit_xgboost(
     X,
     y,
@@ -148,8 +172,11 @@ def fit_xgboost(
     coded: int = 0,
     seed: int = 0,
     threads: int = 1,
+    scheduler: str | None = None,
 ) -> Model:
-    "Gradient-boosted trees (Chen and Guestrin 2016); the parameters are XGBoost's own. X is an array, or what `binned` made of it."
+    """Gradient-boosted trees (Chen and Guestrin 2016); the parameters are XGBoost's own. X is an array, or what `binned` made of it.
+
+    With a `scheduler`, the address of a Dask cluster, its workers train together, each on a share of the rows; X is an array then."""
     import xgboost
 
     settings = dict(
@@ -164,6 +191,8 @@ def fit_xgboost(
         seed=seed,
         nthread=threads,
     )
+    if scheduler:
+        return Model("XGBoost", booster=train_on_cluster(scheduler, settings, X, y, n_estimators, coded))
     data = X if isinstance(X, xgboost.DMatrix) else binned(X, y, coded, threads)
     return Model("XGBoost", booster=xgboost.train(settings, data, n_estimators))
 
@@ -258,9 +287,10 @@ FAMILIES = {
 
 
 #| export
-def fit_family(name: str, X: np.ndarray, y: np.ndarray, settings: dict, seed: int = 0, threads: int = 1) -> Model:
-    "A model of the family `name` with `settings`, fitted to X (n, features; the last ones the numbers of `LEVELS`) and the labels y."
-    return FAMILIES[name].fit(X, y, **settings, coded=len(LEVELS), seed=seed, threads=threads)
+def fit_family(name: str, X: np.ndarray, y: np.ndarray, settings: dict, seed: int = 0, threads: int = 1, scheduler: str | None = None) -> Model:
+    "A model of the family `name` with `settings`, fitted to X (n, features; the last ones the numbers of `LEVELS`) and the labels y; XGBoost on the Dask cluster `scheduler`, if any."
+    where = {"scheduler": scheduler} if name == "XGBoost" else {}
+    return FAMILIES[name].fit(X, y, **settings, coded=len(LEVELS), seed=seed, threads=threads, **where)
 
 # %% ../nbs/05_tune.ipynb #ed7f6441
 BLEND = "blend"
@@ -280,9 +310,11 @@ def blended(scores: dict[str, np.ndarray], shares: dict[str, float]) -> np.ndarr
     return sum(share * scores[f] for f, share in shares.items())
 
 
-def fit_blend(shares: dict[str, float], X: np.ndarray, y: np.ndarray, settings: dict[str, dict], seed: int = 0, threads: int = 1) -> Model:
+def fit_blend(
+    shares: dict[str, float], X: np.ndarray, y: np.ndarray, settings: dict[str, dict], seed: int = 0, threads: int = 1, scheduler: str | None = None
+) -> Model:
     "The families of `shares`, each with its `settings`, fitted to X and y, as one model."
-    return Model(BLEND, parts=[(share, fit_family(f, X, y, settings[f], seed, threads)) for f, share in shares.items()])
+    return Model(BLEND, parts=[(share, fit_family(f, X, y, settings[f], seed, threads, scheduler)) for f, share in shares.items()])
 
 # %% ../nbs/05_tune.ipynb #86a1bec3
 def save_model(model: Model, folder: Path, part: str = "") -> None:
@@ -436,7 +468,7 @@ def _patient(make, tries: int = 5):
 # %% ../nbs/05_tune.ipynb #ebb2d057
 @dataclass(frozen=True)
 class Search:
-    "What is searched: `trials` trials of each of `families` over the folds `data`, of `rows` campaigns; `seed` and `threads` of each fit."
+    "What is searched: `trials` trials of each of `families` over the folds `data`, of `rows` campaigns; `seed`, `threads` and `scheduler` (of a Dask cluster) of each fit."
 
     families: list[str]
     data: list[Fold]
@@ -444,12 +476,13 @@ class Search:
     rows: int
     seed: int = 0
     threads: int = 1
+    scheduler: str | None = None
 
     def key(self) -> str:
         "12 hex digits that are the same for the same data, settings and libraries: only such workers share a study. More trials are the same study."
         import sklearn, xgboost
 
-        about = [self.seed, xgboost.__version__, sklearn.__version__, np.__version__, MARGIN]
+        about = [self.seed, xgboost.__version__, sklearn.__version__, np.__version__, MARGIN, bool(self.scheduler)]
         digest = hashlib.sha256(json.dumps([about, [plan(f, 16, self.seed) for f in FAMILIES]]).encode())
         for array in (a for fold in self.data for a in fold):
             digest.update(f"{array.dtype}{array.shape}".encode() + np.ascontiguousarray(array).tobytes())
@@ -527,8 +560,8 @@ def attempt(study, name: str, search: Search, settings: list[dict], prepared: di
         with signs_of_life(trial, grace / 5):
             for i, d in enumerate(search.data):
                 if (name, i) not in prepared:
-                    prepared[name, i] = family.prepare(d.X_train, d.y_train, len(LEVELS), search.threads)
-                model = fit_family(name, prepared[name, i], d.y_train, settings[number], search.seed, search.threads)
+                    prepared[name, i] = d.X_train if search.scheduler else family.prepare(d.X_train, d.y_train, len(LEVELS), search.threads)
+                model = fit_family(name, prepared[name, i], d.y_train, settings[number], search.seed, search.threads, search.scheduler)
                 scores.append(auc(d.y_test, model(d.X_test)))
                 trial.report(float(np.mean(scores)), i)
                 log.info("%s, trial %d, fold %d: AUC %.4f", name, number, i, scores[-1])
@@ -606,7 +639,7 @@ def best_settings(studies: dict, search: Search) -> dict[str, dict]:
     return {f: best(f, s) for f, s in studies.items()}
 
 # %% ../nbs/05_tune.ipynb #d4b4ae5b
-def load_search(families: list[str], trials: int, n_folds: int, max_rows: int, seed: int = 0, threads: int = 1) -> Search:
+def load_search(families: list[str], trials: int, n_folds: int, max_rows: int, seed: int, threads: int, scheduler: str | None = None) -> Search:
     "The search over `artifacts/features.parquet` of the repository: its folds 0 to `n_folds` - 1, at most `max_rows` campaigns of a random sample."
     path = root() / "artifacts" / "features.parquet"
     if not path.exists():
@@ -615,7 +648,7 @@ def load_search(families: list[str], trials: int, n_folds: int, max_rows: int, s
     if n_folds >= features["fold"].nunique():
         raise InputError(f"params.yaml: tune.n_folds = {n_folds}: must be below features.n_folds, so that some folds are left to judge by")
     fewer = features.sample(max_rows, random_state=seed) if len(features) > max_rows else features
-    return Search(families, [make_fold(fewer, k) for k in range(n_folds)], trials, len(fewer), seed, threads)
+    return Search(families, [make_fold(fewer, k) for k in range(n_folds)], trials, len(fewer), seed, threads, scheduler)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -632,7 +665,7 @@ def main(argv: list[str] | None = None) -> int:
         p = check_params("tune", sections().get("tune"), declared(nbformat.read(notebook_path("tune"), as_version=4)))
         if p["storage"] is None:
             raise InputError("params.yaml: tune.storage is null; name a database or journal:FILE, where workers find each other")
-        search = load_search(*(p[k] for k in ("families", "trials", "n_folds", "max_rows", "seed", "threads")))
+        search = load_search(*(p[k] for k in ("families", "trials", "n_folds", "max_rows", "seed", "threads", "scheduler")))
         print(f"joins the studies {search.key()}: {search.trials} trials of {len(search.families)} families, {search.rows:,} campaigns", flush=True)
         studies = run_search(search, p["storage"], p["at_once"], p["grace"])
     except InputError as e:

@@ -17,11 +17,11 @@ import servers
 import yaml
 from sqlalchemy import make_url
 
-from kickstarter_predictor.features import LEARNED, LEVELS, NUMBERS
-from kickstarter_predictor.tune import finished, main, open_storage
+from kickstarter_predictor.features import LEARNED, LEVELS, NUMBERS, auc
+from kickstarter_predictor.tune import FAMILIES, finished, fit_blend, fit_family, load_search, main, make_fold, open_storage, run_search
 
 ROOT = Path(__file__).parents[1]
-PARAMS = {"families": ["XGBoost", "logistic regression"], "trials": 4, "n_folds": 3, "max_rows": 20000, "threads": 1, "at_once": 1, "storage": None, "grace": 4, "seed": 0}
+PARAMS = {"families": ["XGBoost", "logistic regression"], "trials": 4, "n_folds": 3, "max_rows": 20000, "threads": 1, "scheduler": None, "at_once": 1, "storage": None, "grace": 4, "seed": 0}
 
 
 def features(n=2400, seed=0):
@@ -219,3 +219,34 @@ def test_no_features_and_no_such_command(tmp_path):
     done = checkout.run("kickstarter_predictor.tune", "worker")
     assert (done.returncode, done.stderr) == (1, "worker: artifacts/features.parquet is missing; run `dvc repro features`, or copy it from the checkout that has it\n")
     assert checkout.run("kickstarter_predictor.tune", "labour").returncode == 2
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    "The address of a Dask cluster of two worker processes."
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
+        yield cluster.scheduler_address
+
+
+def test_a_cluster_trains_the_same_model(cluster):
+    data = make_fold(features(20_000), 0)
+    settings = FAMILIES["XGBoost"].start | {"n_estimators": 200, "subsample": 1.0}  # which rows a tree sees is drawn by each worker
+    here, there = (fit_family("XGBoost", data.X_train, data.y_train, settings, scheduler=s)(data.X_test) for s in (None, cluster))
+    assert auc(data.y_test, here) > 0.7 and abs(auc(data.y_test, here) - auc(data.y_test, there)) < 1e-3
+    assert np.corrcoef(here, there)[0, 1] > 0.99
+    blend = fit_blend({"XGBoost": 1.0}, data.X_train, data.y_train, {"XGBoost": settings | {"n_estimators": 20}}, scheduler=cluster)
+    assert len(blend.parts[0][1].booster.get_dump()) == 20
+
+
+def test_a_search_on_a_cluster(cluster, tmp_path, monkeypatch):
+    monkeypatch.chdir(Checkout(tmp_path / "x", features(2000), scheduler=cluster, storage=f"journal:{tmp_path}/study", families=["XGBoost"], trials=1).folder)
+    assert main(["worker"]) == 0
+    (there,) = settled(f"journal:{tmp_path}/study").values()
+    here = finished(run_search(load_search(["XGBoost"], 1, 3, 20000, 0, 1))["XGBoost"])
+    assert np.allclose(there[0][1], here[0].user_attrs["scores"], atol=0.02) and there[0][1] != here[0].user_attrs["scores"]
+
+
+def test_no_cluster(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(Checkout(tmp_path / "x", features(400), scheduler="tcp://127.0.0.1:1", storage=f"journal:{tmp_path}/study").folder)
+    assert main(["worker"]) == 1 and "no Dask scheduler answers there" in capsys.readouterr().err.splitlines()[-1]
