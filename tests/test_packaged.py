@@ -67,7 +67,7 @@ def test_it_answers_as_a_creator_expects():
         assert abs(predict(GAME | {"launched_at": later, "created_at": None}, predictor).probability - predict(GAME | {"created_at": None}, predictor).probability) < 0.25
 
 
-@pytest.mark.parametrize("field", KNOWN.index[KNOWN["use"].eq("no")])
+@pytest.mark.parametrize("field", [field for field, known in KNOWN.items() if known.use == "no"])
 def test_the_guard_refuses(field):
     with pytest.raises(LeakageError, match=field): check_known([field])
 
