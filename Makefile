@@ -56,7 +56,7 @@ export: $(READY) ## after editing notebooks: clear their outputs, clean them, ex
 
 lock: $(READY) ## resolve requirements.lock anew from settings.ini
 	python -m pip install -q uv
-	uv pip compile -q setup.py --extra dev --universal --python-version 3.11 --generate-hashes --no-header -o requirements.lock
+	uv pip compile -q --refresh setup.py --extra dev --universal --python-version 3.11 --generate-hashes --no-header -o requirements.lock
 
 clean: ## remove what the pipeline and the tools made (not .venv, not the reports, not the tries that the form kept)
 	[ ! -d artifacts ] || find artifacts -mindepth 1 -maxdepth 1 ! -name 'campaigns.sqlite*' ! -name campaigns.spool -exec rm -rf {} +
