@@ -7,15 +7,16 @@ __all__ = ['log', 'LETTER', 'RAREST', 'EDIT', 'MOST_EDITS', 'WHOLE', 'CUT', 'LES
            'SAME_CATEGORY', 'SAME_PARENT', 'OTHER_EDITION', 'TRY', 'APART', 'ENDED', 'CHUNK', 'HERE', 'DAMAGE', 'Name',
            'plain_words', 'folded', 'to_name', 'rarities', 'name_bits', 'other_words', 'Rules', 'level_bits',
            'launch_bits', 'target', 'akin', 'to_tries', 'to_days', 'campaigns_of', 'read_snapshots', 'wanted_projects',
-           'heads', 'nearest', 'weighed', 'probable', 'Verdict', 'linked', 'by_creator', 'verdict_by_link',
+           'head', 'nearest', 'weighed', 'probable', 'Verdict', 'linked', 'by_creator', 'verdict_by_link',
            'verdict_by_name', 'verdicts', 'near_duplicate', 'as_tried', 'Simulated', 'simulated', 'interval', 'judged',
            'figures', 'changes', 'labels', 'listing', 'to_markdown', 'to_csv', 'Run', 'match', 'update', 'summary',
            'rules_in_force', 'limits', 'main']
 
-# %% ../nbs/09_outcomes.ipynb #d89a89fc
+# %% ../nbs/09_outcomes.ipynb #8abbf87c
 import argparse, csv, io, re, shutil, sys, tempfile, unicodedata
 from collections import Counter
 from datetime import datetime, timedelta, timezone
+from functools import lru_cache
 from pathlib import Path
 from typing import Callable, Iterable, Mapping, NamedTuple, Sequence
 
@@ -31,7 +32,7 @@ from .stage import InputError, atomic, check_params, logger, redacted, sections
 
 log = logger("outcomes")
 
-# %% ../nbs/09_outcomes.ipynb #1bb9c06b
+# %% ../nbs/09_outcomes.ipynb #b4e0bf04
 _ALIKE = str.maketrans("аеорсухіјѕквмнтАЕОРСУХІЈЅКВМНТαορνιΑΒΕΖΗΙΚΜΝΟΡΤΥΧ", "aeopcyxijskbmhtAEOPCYXIJSKBMHTaopviABEZHIKMNOPTYX")
 _SOUNDS = [("ph", "f"), ("ck", "k"), ("c", "k"), ("q", "k"), ("x", "ks"), ("w", "v"), ("y", "i"), ("j", "i"), ("z", "s")]
 _NUMBERS = {w: str(n) for n, row in enumerate([
@@ -50,12 +51,15 @@ class Name(NamedTuple):
 
 def plain_words(text: str) -> list[str]:
     "The words of `text` in lower-case ASCII letters and digits."
-    text = unicodedata.normalize("NFKD", re.sub("['’‘`´ʼ™®©]", "", clean_text(text)))
-    words = re.findall(r"[^\W_]+", "".join(c for c in text if not unicodedata.category(c).startswith("M")))
-    latin = (w.translate(_ALIKE) if re.search("[A-Za-z]", w) else w for w in words)
-    return [w for word in latin for w in re.findall("[a-z0-9]+", anyascii(word).lower()) if w != "and"]
+    text = re.sub("['’‘`´ʼ™®©]", "", clean_text(text))
+    if not text.isascii():
+        bare = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.category(c).startswith("M"))
+        words = re.findall(r"[^\W_]+", bare)
+        text = " ".join(anyascii(w.translate(_ALIKE) if re.search("[A-Za-z]", w) else w) for w in words)
+    return [w for w in re.findall("[a-z0-9]+", text.lower()) if w != "and"]
 
 
+@lru_cache(1 << 16)
 def folded(word: str) -> str:
     "`word` with letters that stand for the same sound written alike, and none doubled."
     for a, b in _SOUNDS:
@@ -67,11 +71,11 @@ def to_name(text: str | None) -> Name:
     "`text` for comparison."
     words = plain_words(text or "")
     numbers = (_NUMBERS.get(w) or (w if w in _SEQUELS else "") for w in words)
-    digits = (re.sub("^0+(?=.)", "", d) for w in words for d in re.findall("[0-9]+", w))
-    plain = tuple(folded(w) for w in words)
+    digits = (d.lstrip("0") or "0" for w in words if not w.isalpha() for d in re.findall("[0-9]+", w))
+    plain = tuple(map(folded, words))
     return Name(plain, " ".join(plain), tuple(sorted([*filter(None, numbers), *digits])))
 
-# %% ../nbs/09_outcomes.ipynb #25019492
+# %% ../nbs/09_outcomes.ipynb #8498254f
 LETTER, RAREST = 3.0, 16.0  # bits: of a letter, until a word has as many as it is rare, and that at most
 EDIT, MOST_EDITS = 3.0, 4  # bits against, of a letter changed; in one place at most so many count
 WHOLE, CUT, LESS = 8.0, 2.0, 8.0  # bits: for, nothing is missing; against, the end of what was asked is, and anything else is
@@ -111,7 +115,7 @@ def name_bits(asked: Name, found: Name, rarity: Callable[[str], float]) -> float
         parts += [_aligned(a[:n], b[:n], weights[:n]) - (CUT if n == len(a) else LESS), _aligned(a[-n:], b[-n:], weights[-n:]) - LESS]
     return float(max(parts))
 
-# %% ../nbs/09_outcomes.ipynb #98170661
+# %% ../nbs/09_outcomes.ipynb #b94db601
 def other_words(asked: Name, found: Name) -> bool:
     "Whether `asked` has a word that `found` has nothing like, or ends as no word there begins: then it is hardly a spelling of it, nor its beginning."
     end = asked.words[-1:]
@@ -121,7 +125,7 @@ def other_words(asked: Name, found: Name) -> bool:
     odd = (w for w in set(asked.words) - set(found.words) if len(w) > 2)
     return any(not any(fuzz.ratio(w, o) >= 60 for o in rest) and fuzz.partial_ratio(w, text) < 75 for w in odd)
 
-# %% ../nbs/09_outcomes.ipynb #381e36f8
+# %% ../nbs/09_outcomes.ipynb #13ba9e74
 WINDOW_SCALE, PUNCTUAL = 14, 0.5  # days by which launches miss what was said, and the share that do so; the others are anywhere within the window
 SAME_COUNTRY, SAME_CATEGORY, SAME_PARENT = 0.9, 0.75, 0.93  # of tries and their projects
 OTHER_EDITION = -12.0  # bits; a project of another edition is never taken
@@ -150,7 +154,7 @@ def launch_bits(late: np.ndarray, rules: Rules) -> np.ndarray:
     near = np.exp(-np.abs(late) / WINDOW_SCALE) / (2 * WINDOW_SCALE)
     return np.log2(PUNCTUAL * near * window + 1 - PUNCTUAL)
 
-# %% ../nbs/09_outcomes.ipynb #180507e1
+# %% ../nbs/09_outcomes.ipynb #6f517a16
 TRY = ("id", "visitor", "asked_at", "name", "country", "category", "parent", "launched_at", "link", "project_id", "outcome")
 APART = 180  # days between tries of one name, from which on they are of two campaigns
 _ALIVE = 200  # campaigns of a visitor that a try may belong to, the latest
@@ -165,7 +169,7 @@ def target(link: str | None) -> Link | None:
 def akin(a: Name, b: Name) -> bool:
     "Whether two names that one visitor gave are of one campaign."
     short, long = sorted((a.text, b.text), key=len)
-    return a.edition == b.edition and bool(short) and (fuzz.ratio(short, long) >= 80 or (len(short) >= 5 and long.startswith(short)))
+    return a.edition == b.edition and bool(short) and (fuzz.ratio(short, long) >= 80 or (len(short) >= 5 and fuzz.ratio(short, long[: len(short)]) >= 80))
 
 
 def to_tries(recorded: Iterable[Mapping]) -> pd.DataFrame:
@@ -197,7 +201,7 @@ def campaigns_of(tries: pd.DataFrame) -> list[int]:
         labels.append(label)
     return labels
 
-# %% ../nbs/09_outcomes.ipynb #f14100e1
+# %% ../nbs/09_outcomes.ipynb #0679a784
 ENDED = {*LABELS, "canceled", "suspended"}
 _COLUMNS = ["id", "name", "state", "slug", "country", "location_country", "category", "category_slug", "parent", "creator_id", "launched_at", "deadline"]
 
@@ -234,20 +238,25 @@ def wanted_projects(path: Path, tries: pd.DataFrame, rules: Rules) -> pd.DataFra
             part = part.assign(day=to_days(part["launched_at"]), slug=part["slug"].str.lower())
             parts.append(part[days[np.clip(part["day"], 0, len(days) - 1)] | part["id"].isin(ids) | part["slug"].isin(slugs)])
     kept = pd.concat(parts).sort_values(["day", "id"], ignore_index=True)
-    return kept.assign(parent=repaired_parent(kept), title=kept["name"].map(to_name, na_action="ignore").where(kept["name"].notna(), to_name("")))
+    names = kept["name"].fillna("")
+    return kept.assign(parent=repaired_parent(kept), name=names, title=names.map(to_name))
 
-# %% ../nbs/09_outcomes.ipynb #84bc1cb7
+# %% ../nbs/09_outcomes.ipynb #a053708a
 CHUNK = 64  # descriptions at a time, of a week
 
 
-def heads(name: str | None) -> str:
-    "`name` up to what parts a title from its explanation, for comparison."
-    return "".join(to_name(re.split(r"[:|(–—]|\s-\s", name or "")[0] or name).words)
+_TITLE_ENDS = re.compile(r"[:|(–—]|\s-\s")
+
+
+def head(name: str, title: Name) -> str:
+    "The letters of `name` up to what parts a title from its explanation; all of them, of its `title` for comparison, where nothing does."
+    end = _TITLE_ENDS.search(name)
+    return (end and "".join(to_name(name[: end.start()]).words)) or "".join(title.words)
 
 
 def nearest(asked: pd.DataFrame, projects: pd.DataFrame, rules: Rules) -> pd.DataFrame:
     "The `rules.candidates` most similar names to each of `asked` (with `title`, `day`): a row a pair, `asked` and `project` (places in the tables), `among`: projects of the window."
-    days, texts, short = projects["day"].to_numpy(), ["".join(t.words) for t in projects["title"]], projects["name"].map(heads, na_action="ignore").fillna("").to_list()
+    days, texts, short = projects["day"].to_numpy(), ["".join(t.words) for t in projects["title"]], list(map(head, projects["name"], projects["title"]))
     order, found = np.argsort(asked["day"].to_numpy(int), kind="stable"), []
     for _, week in pd.Series(order).groupby(asked["day"].to_numpy(int)[order] // 7):
         for places in np.split(week.to_numpy(), range(CHUNK, len(week), CHUNK)):
@@ -263,7 +272,7 @@ def nearest(asked: pd.DataFrame, projects: pd.DataFrame, rules: Rules) -> pd.Dat
                 found.append(pd.DataFrame({"asked": i, "project": a + best, "among": b - a}))
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame({"asked": [], "project": [], "among": []}, dtype=int)
 
-# %% ../nbs/09_outcomes.ipynb #743c8fd7
+# %% ../nbs/09_outcomes.ipynb #fae4f197
 def _common(values: pd.Series) -> Callable[[pd.Series], np.ndarray]:
     "The share of `values` that each of some other values has."
     share = values[values.ne("")].value_counts(normalize=True)
@@ -293,7 +302,7 @@ def weighed(pairs: pd.DataFrame, asked: pd.DataFrame, projects: pd.DataFrame, ru
     edition, other = (np.array([differ(x, y) for x, y in zip(a["title"], b["title"])], bool) for differ in (lambda x, y: x.edition != y.edition, other_words))
     return pairs.assign(**bits, bits=sum(bits.values()) + np.where(edition, OTHER_EDITION, 0), edition=edition, other=other, campaign=a["campaign"].to_numpy())
 
-# %% ../nbs/09_outcomes.ipynb #acf3a2d5
+# %% ../nbs/09_outcomes.ipynb #2df08326
 HERE = 0.5  # that the project of a try is among those of its window, before anything is compared
 
 
@@ -307,7 +316,7 @@ def probable(pairs: pd.DataFrame) -> pd.DataFrame:
     second = rivals.where(rivals.lt(top) | rivals.groupby([best["campaign"], rivals]).cumcount().gt(0)).groupby(best["campaign"]).transform("max")
     return best.assign(probability=odds / total, lead=(best["bits"] - second.fillna(-np.inf)).where(best["bits"].ge(top), 0.0)).reset_index(drop=True)
 
-# %% ../nbs/09_outcomes.ipynb #522d974f
+# %% ../nbs/09_outcomes.ipynb #f6a5a4a0
 class Verdict(NamedTuple):
     """What was found of a campaign. `how`: `before` (an earlier run, or a person), `link`, `name`, `doubt` or `none`; the `project` by id, with its `probability`;
     `why` it is in doubt, and which `candidates` (ids and probabilities) there are."""
@@ -366,7 +375,7 @@ def verdict_by_name(pairs: pd.DataFrame, projects: pd.DataFrame, rules: Rules) -
         return Verdict("doubt", why=next(filter(None, why)), candidates=tuple(shown))
     return Verdict("name", int(there["id"].iloc[0]), float(best["probability"]))
 
-# %% ../nbs/09_outcomes.ipynb #d357f978
+# %% ../nbs/09_outcomes.ipynb #6e978f2e
 def verdicts(tries: pd.DataFrame, projects: pd.DataFrame, rules: Rules = Rules()) -> dict[int, Verdict]:
     "What is found of each campaign of `tries` (`to_tries`) among `projects` (`wanted_projects`)."
     found, known = {}, tries.dropna(subset="project_id").groupby("campaign")["project_id"].unique()
@@ -386,7 +395,7 @@ def verdicts(tries: pd.DataFrame, projects: pd.DataFrame, rules: Rules = Rules()
         found[campaign] = verdict_by_name(pairs[mine], projects, rules)
     return {c: found.get(c, Verdict("none")) for c in tries["campaign"].unique()}
 
-# %% ../nbs/09_outcomes.ipynb #1b2e5edb
+# %% ../nbs/09_outcomes.ipynb #db0becac
 _ACCENTS = str.maketrans("aeiouyncszAEIOUNC", "áèîöüýñçšžÄÉÍÓÛÑÇ")
 _CYRILLIC = str.maketrans(dict(zip("abvgdezijklmnoprstufy", "абвгдезийклмнопрстуфы")) | {"h": "х", "c": "к", "w": "в", "q": "к", "x": "кс"})
 _LOOKS = str.maketrans("aeopcxiAEOPCXBHKMT", "аеорсхіАЕОРСХВНКМТ")
@@ -422,7 +431,7 @@ def _in_letters(name, rng):
 DAMAGE: dict[str, Callable] = {"case": _cased, "punctuation": _punctuated, "typos": _mistyped, "truncated": _cut, "other letters": _in_letters}
 "What happens to a name: `damage(name, rng)`."
 
-# %% ../nbs/09_outcomes.ipynb #01acfbc0
+# %% ../nbs/09_outcomes.ipynb #a4be85e6
 def near_duplicate(name: str, others: Sequence[str], rng) -> str:
     "A name that is nearly `name`, and not: the next of a series, or with its longest word, or its last half, from another of `others`."
     other, words = plain_words(others[rng.integers(len(others))]) or ["others"], name.split()
@@ -468,7 +477,7 @@ def simulated(projects: pd.DataFrame, n: int, absent: int, seed: int, rules: Rul
     truth = pd.DataFrame({"id": [t["id"] for t in tries], "damage": kinds, "project": chosen["id"].astype("Int64").where(np.arange(n + absent) < n).to_numpy()})
     return Simulated(pd.concat([projects.drop(chosen.index[n:]), twins], ignore_index=True), tries, truth)
 
-# %% ../nbs/09_outcomes.ipynb #58a004f8
+# %% ../nbs/09_outcomes.ipynb #8a47f910
 def interval(hits: int, n: int) -> tuple[float, float, float]:
     "(share, low, high) with the 95 % interval of Wilson; NaN of nothing."
     from scipy.stats import binomtest
@@ -506,7 +515,7 @@ def figures(judged: pd.DataFrame) -> dict:
         "not there": int((~there).sum()), "not there, taken": int((~there & took).sum()), "not there, listed": int((~there & doubt).sum()),
     }  # fmt: skip
 
-# %% ../nbs/09_outcomes.ipynb #c3b1ec82
+# %% ../nbs/09_outcomes.ipynb #88d5596d
 def changes(tries: pd.DataFrame, said: Mapping[int, Verdict], projects: pd.DataFrame, now: datetime) -> list[dict]:
     "What the table lacks of these verdicts: rows of `id`, `project_id`, `matched_at`, `outcome` (None while it is open)."
     ended = projects[projects["state"].isin(ENDED)]
@@ -525,7 +534,7 @@ def labels(outcomes: pd.Series, canceled: str = "drop", suspended: str = "drop")
     also = {state: LABELS["failed"] for state, choice in (("canceled", canceled), ("suspended", suspended)) if choice == "failed"}
     return outcomes.map(LABELS | also).astype("Int8")
 
-# %% ../nbs/09_outcomes.ipynb #d52fecf1
+# %% ../nbs/09_outcomes.ipynb #05e45dcb
 def listing(tries: pd.DataFrame, said: Mapping[int, Verdict], projects: pd.DataFrame) -> pd.DataFrame:
     "The campaigns in doubt, a row a candidate: what was asked (by the latest try), why it is in doubt, and what a person needs to decide."
     known, latest, out = projects.drop_duplicates("id").set_index("id"), tries.drop_duplicates("campaign", keep="last").set_index("campaign"), []
@@ -565,7 +574,7 @@ def to_csv(listed: pd.DataFrame) -> str:
         write([f"'{v}" if v[:1] in tuple("=+-@") else v for v in map(_cell, row)])
     return out.getvalue()
 
-# %% ../nbs/09_outcomes.ipynb #bf854c54
+# %% ../nbs/09_outcomes.ipynb #2dbdddd5
 class Run(NamedTuple):
     "What one run found: `counts` of tries and campaigns, those in doubt `listed`, and the rows `written`."
 
@@ -614,7 +623,7 @@ def summary(run: Run, dry: bool = False) -> str:
         f"{c['doubt']:,} are in doubt, {c['none']:,} are not there. {c['ended']:,} campaigns have ended; {c['written']:,} rows {'would be' if dry else 'were'} written."
     )
 
-# %% ../nbs/09_outcomes.ipynb #d5a02c22
+# %% ../nbs/09_outcomes.ipynb #c9a9f6aa
 def rules_in_force() -> Rules:
     "The section `outcomes` of params.yaml; the defaults where there is no checkout."
     try:
@@ -672,7 +681,7 @@ def _report(run: Run, args: argparse.Namespace) -> None:
         raise InputError(f"{args.out}: cannot be written ({e.strerror}); the database has what was found, the same command lists the rest again") from None
     print(said)
 
-# %% ../nbs/09_outcomes.ipynb #a1658775
+# %% ../nbs/09_outcomes.ipynb #5cd7f680
 #| eval: false
 if __name__ == "__main__" and "ipykernel" not in sys.modules:
     sys.exit(main())
