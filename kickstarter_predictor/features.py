@@ -8,6 +8,7 @@ from __future__ import annotations
 import io, json, re, zipfile
 from collections import Counter
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Mapping, NamedTuple, Sequence
@@ -21,7 +22,7 @@ log, pd = logger("features"), lazy("pandas")
 # %% auto #0
 __all__ = ['log', 'pd', 'KNOWN', 'DERIVED', 'STRENGTH', 'SHAPE', 'INPUTS', 'LEVELS', 'NUMBERS', 'BITS', 'TEXTS', 'LEARNED',
            'ORDER', 'Known', 'LeakageError', 'check_known', 'auc', 'auc_alone', 'shrunk_rates', 'out_of_fold', 'shape',
-           'roundness', 'clock', 'calendar', 'numbers', 'levels', 'inputs', 'count', 'count_texts', 'tokens',
+           'roundness', 'clock', 'calendar', 'numbers', 'levels', 'inputs', 'count', 'count_texts', 'hashes',
            'TextScore', 'design', 'short', 'fit_texts', 'Encoder', 'text_feature', 'fit_encoder', 'save_arrays',
            'save_encoder', 'load_encoder', 'folds', 'feature_table', 'vocabulary', 'numbered', 'codes', 'matrix',
            'input_of', 'quick_auc', 'by_input', 'gains', 'latent', 'evidence', 'beside']
@@ -370,11 +371,19 @@ def _weigh(counts, idf):
 _WORD = re.compile(r"\b\w+\b")
 
 
-def tokens(text: str) -> tuple[list[str], list[str]]:
-    "What `count` counts of `text`: words and pairs of words; runs of two to four characters of a word with the blanks around it."
+@lru_cache(maxsize=8192)
+def _pieces(word: str) -> list[int]:
+    "The hashes of the runs of two to four characters of `word` with the blanks around it."
+    word = f" {word} "
+    return [abs(mmh3.hash(word[i : i + n])) for n in (2, 3, 4) for i in range(len(word) - n + 1)]
+
+
+def hashes(text: str) -> tuple[list[int], list[int]]:
+    "The hashes of what `count` counts of `text`: of its words and pairs of words, and of its characters."
     text = text.lower()
-    words, padded = _WORD.findall(text), [f" {w} " for w in text.split()]
-    return words + [f"{a} {b}" for a, b in pairwise(words)], [w[i : i + n] for w in padded for n in (2, 3, 4) for i in range(len(w) - n + 1)]
+    words = _WORD.findall(text)
+    pairs = [f"{a} {b}" for a, b in pairwise(words)]
+    return [abs(mmh3.hash(token)) for token in words + pairs], [piece for word in text.split() for piece in _pieces(word)]
 
 
 @dataclass
@@ -392,8 +401,9 @@ class TextScore:
     def of(self, text: str) -> float:
         "The score of one `text`, without sparse matrices: a tenth of the time."
         total, start = self.bias, 0
-        for found, idf in zip(tokens(text), self.idf):
-            found = Counter([abs(mmh3.hash(token)) % len(idf) for token in found])
+        for found, idf in zip(hashes(text), self.idf):
+            size = len(idf)
+            found = Counter([h % size for h in found])
             if found:
                 at = np.fromiter(found.keys(), int, len(found))
                 weighed = (1 + np.log(np.fromiter(found.values(), float, len(found)))) * idf[at]
@@ -491,10 +501,12 @@ class Encoder:
 
     def odds(self, columns: Mapping[str, Sequence]) -> dict[str, np.ndarray]:
         "The log odds of name and of blurb of the campaigns `columns`, NaN where there is none: {name, blurb: float array (n,)}."
-        few, bits = len(columns["name"]) < 50, int(np.log2(max([len(t.idf[0]) for t in self.texts.values()], default=2)))
-        one = lambda c, text: self.texts[c].of(text) if text and c in self.texts else np.nan
-        if few:
-            return {c: np.array([one(c, t) for t in columns[c]], float) for c in TEXTS}
+        distinct = {c: dict.fromkeys(columns[c]) for c in TEXTS}
+        if max(map(len, distinct.values())) < 50:
+            score = lambda c, text: self.texts[c].of(text) if text and c in self.texts else np.nan
+            scores = {c: {text: score(c, text) for text in distinct[c]} for c in TEXTS}
+            return {c: np.array([scores[c][text] for text in columns[c]], float) for c in TEXTS}
+        bits = int(np.log2(max([len(t.idf[0]) for t in self.texts.values()], default=2)))
         return {c: text_feature(self.texts.get(c), m) for c, m in count_texts(columns, bits).items()}
 
 

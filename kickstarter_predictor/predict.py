@@ -421,7 +421,7 @@ def interval(score: float, about: dict) -> tuple[float | None, float | None]:
     if "spread" not in about:
         return None, None
     sd = float(np.interp(score, about["spread"]["score"], about["spread"]["sd"]))
-    return tuple(float(calibrated(score + z * sd, about["calibrator"])) for z in (-1.645, 1.645))
+    return tuple(calibrated(score + sd * np.array([-1.645, 1.645]), about["calibrator"]).tolist())
 
 
 def predict(campaign: Mapping | Campaign, predictor: Predictor | None = None, with_reasons: bool = True) -> Prediction:
