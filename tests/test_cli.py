@@ -2,6 +2,8 @@
 import csv
 import json
 import subprocess
+import sys
+from importlib.util import find_spec
 
 import pytest
 from conftest import ROOT, call
@@ -76,6 +78,25 @@ def test_batch_scores_every_project_from_launch_fields_only(predict, tmp_path):
     seen, unseen = ({r["id"]: r["probability"] for r in csv.DictReader(open(tmp_path / f))} for f in ("scores.csv", "blind.csv"))
     same = [i for i in unseen if records[int(i)]["data"].get("launched_at")]
     assert len(same) > 5900 and sum(seen[i] == unseen[i] for i in same) / len(same) > 0.99  # a repeat may have been listed with another text
+
+
+HEAVY = ("boto3", "ijson", "matplotlib", "optuna", "pandas", "pandera", "pyarrow", "scipy", "sklearn", "sqlalchemy", "statsmodels", "xgboost", "yaml")
+ONE = """import sys
+from kickstarter_predictor.predict import main
+assert main(["--name", "Fog & Lanterns", "--blurb", "A card game.", "--goal", "12000", "--days", "30", "--category", "Tabletop Games", "--launch", "2024-03-05", "--model", "packaged"]) == 0"""
+MANY = f"""import sys
+from kickstarter_predictor.predict import load_predictor, to_campaign
+from kickstarter_predictor.form import curves
+packaged = load_predictor("packaged")
+print(sum(len(c["p"]) for c in curves(to_campaign({GAME}), packaged.about, packaged).values()), "times a Probability of success: ")"""
+
+
+@pytest.mark.parametrize("code", [ONE, MANY])
+def test_an_answer_waits_for_no_module_that_it_does_not_use(code):
+    done = call(sys.executable, "-c", code + "\nprint(*sys.modules, file=sys.stderr)", cwd=ROOT)
+    loaded = set(done.stderr.split())
+    assert "Probability of success: " in done.stdout and {"numpy", "pydantic"} <= loaded
+    assert all(map(find_spec, HEAVY)) and not loaded.intersection(HEAVY)
 
 
 def test_a_folder_that_is_no_model_is_named(tmp_path):
