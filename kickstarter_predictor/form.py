@@ -17,7 +17,7 @@ from typing import Callable, Mapping
 import anywidget, traitlets
 
 from .predict import Campaign, Prediction, Predictor, load_predictor, predict, probabilities, to_campaign
-from .record import Recorder, assigned
+from .record import LATER, Recorder, assigned, to_address, to_link
 from .stage import InputError, root
 
 # %% ../nbs/08_form.ipynb #d58cd93c
@@ -108,7 +108,7 @@ def to_date(text: str, earliest: date, latest: date) -> date:
     return found
 
 # %% ../nbs/08_form.ipynb #b11ffc1d
-KEYS = ("name", "blurb", "goal", "currency", "days", "parent", "category", "country", "video", "launch", "created", "staff_pick")
+KEYS = ("name", "blurb", "goal", "currency", "days", "parent", "category", "country", "video", "launch", "created", "staff_pick", "link")
 
 
 def _counted(key: str, value, most: int, needed: bool) -> str | None:
@@ -131,6 +131,17 @@ def _yes(value) -> bool | None:
     if value is not None and not isinstance(value, bool):
         raise ValueError("Choose one of the three.")
     return value
+
+
+def _address(value) -> str | None:
+    "The address of the project that `value` leads to, without what follows it: a draft's may hold its key. Raises ValueError in words."
+    most, text = LATER["link"], _text(value)
+    if len(text) > most:
+        raise ValueError(f"Shorten it by {len(text) - most:,}: at most {most} characters; what follows a “?” may be left out.")
+    link = to_link(text)
+    if text and not link:
+        raise ValueError("Paste the address of the project's own page, such as https://www.kickstarter.com/projects/you/your-project.")
+    return link and to_address(link)
 
 
 def _dates(fields: Mapping, today: date, errors: dict) -> dict:
@@ -166,6 +177,7 @@ def check(fields, offered: Mapping, today: date | None = None) -> tuple[dict, di
         "country": lambda v: _chosen(v, offered["countries"], "a country of the list"),
         "video": _yes,
         "staff_pick": _yes,
+        "link": _address,
     }
     for key, rule in rules.items():
         try:
@@ -288,10 +300,10 @@ def to_asked(given) -> Asked | None:
 
 
 def as_fields(campaign: Mapping) -> dict:
-    "A recorded campaign as what was typed."
+    "A recorded campaign, with its `link`, as what was typed."
     day = lambda key: campaign[key].date().isoformat() if campaign.get(key) else ""
     number = lambda key: f"{campaign[key]:.15g}" if campaign.get(key) is not None else ""
-    text = {k: campaign.get(k) or "" for k in ("name", "blurb", "currency", "parent", "category", "country")}
+    text = {k: campaign.get(k) or "" for k in ("name", "blurb", "currency", "parent", "category", "country", "link")}
     return (
         text
         | {"goal": number("goal"), "days": number("days"), "launch": day("launched_at"), "created": day("created_at")}
@@ -364,17 +376,17 @@ class Form(anywidget.AnyWidget):
         arm = self.arms.of(asked.visitor, campaign.parent) if campaign else None
         keep = bool(campaign) and (asked.keep or self.arms.unrecorded(asked.visitor))
         if keep and arm:  # before anything is shown
-            self._record(campaign, said, asked.visitor, arm)
+            self._record(campaign.model_dump() | {"link": made["link"]}, said, asked.visitor, arm)
         self.answer = {"seq": asked.seq, "errors": errors, **(withheld(said) if self.arms.blind(asked.visitor) else said)}
         if keep and not arm:  # after it, for nobody shall wait
-            self._record(campaign, said, asked.visitor, None)
+            self._record(campaign.model_dump() | {"link": made["link"]}, said, asked.visitor, None)
         if asked.visitor != self.visitor or keep:
             self.visitor = asked.visitor
             self.tries = self._tries()
 
-    def _record(self, campaign: Campaign, said: Mapping, visitor: str, arm: Mapping | None):
+    def _record(self, campaign: Mapping, said: Mapping, visitor: str, arm: Mapping | None):
         figures = said["probability"], said["low"], said["high"], self.predictor.about["version"]
-        self.recorder.record(campaign.model_dump(), *figures, visitor, arm)
+        self.recorder.record(campaign, *figures, visitor, arm)
         self.arms.recorded.add(visitor)
 
     def _stored(self) -> str:
@@ -385,5 +397,5 @@ class Form(anywidget.AnyWidget):
         if kept:
             self.arms.of(self.visitor, kept[-1].campaign.get("parent"))
         shown = lambda t: None if self.arms.blind(self.visitor) else t.probability
-        rows = [{"id": t.id, "probability": shown(t), "fields": as_fields(t.campaign)} for t in kept]
+        rows = [{"id": t.id, "probability": shown(t), "fields": as_fields(t.campaign | {"link": t.link})} for t in kept]
         return {"visitor": self.visitor, "rows": rows, "note": self.recorder.note, "stored": self._stored()}

@@ -573,8 +573,9 @@ class Writer:
 NOTE = "Your tries cannot be stored just now. Your answer is not affected, and they will be stored when it is possible again."
 FULL = "Your tries cannot be stored just now. Your answer is not affected."
 STORED = (
-    "Stored with each prediction you ask for: the campaign as you described it, the answer, the model's version, the time, and a random id"
-    " that stands for this browser. No name, address or e-mail of yours. Later, what became of the campaign may be added, to check the model."
+    "Stored with each prediction you ask for: the campaign as you described it, the address of its page if you gave one, the answer, the model's version,"
+    " the time, and a random id that stands for this browser. No e-mail of yours, and no name but what you typed. Later, what became of the"
+    " campaign may be added, to check the model."
 )
 NOT_STORED = "Recording is switched off: nothing you enter here is stored."
 

@@ -126,7 +126,7 @@ def test_empty(page):
 def test_every_field_has_label_and_hint(page):
     for box in page.locator(".kp-form").locator("input:not([type=radio]), select, textarea").all():
         described = box.get_attribute("aria-describedby").split()
-        assert box.evaluate("e => e.labels.length") == 1 and page.locator(f"#{described[0]}").inner_text()
+        assert box.evaluate("e => e.labels.length") == 1 and page.locator(f"#{described[0]}").text_content()
     assert page.locator("fieldset legend").count() == 2 and page.locator("fieldset .kp-hint").count() == 2
 
 
@@ -185,6 +185,40 @@ def test_back_to_an_earlier_try(page):
     assert "random id" in page.locator(".kp-stored").inner_text()
 
 
+DRAFT = "https://www.kickstarter.com/projects/ada/fog-and-lanterns"
+
+
+def test_a_link_is_kept_with_the_try(page):
+    "Folded until it is wanted; wrong ones are said beside it, what follows the project's name is not kept, and an earlier try brings it back."
+    filled(page)
+    box, error = field(page, "Link to your draft or project"), page.locator(".kp-link .kp-error")
+    assert not box.is_visible()
+    page.get_by_text("Link to your project").click()
+    box.fill("https://www.indiegogo.com/projects/fog")
+    settled(page)
+    box.blur()
+    settled(page)
+    assert "kickstarter.com/projects/" in error.inner_text() and box.get_attribute("aria-invalid") == "true" and page.locator(".kp-number").count() == 0
+    picture(page, "link-error")
+    accessible(page)
+    box.fill(f"{DRAFT}/description?ref=8x&token=5d1f")
+    settled(page)
+    assert error.inner_text() == "" and page.locator(".kp-number").count() == 1
+    field(page, "Goal").fill("77777")
+    settled(page)
+    page.get_by_role("button", name="Keep this try").click()
+    until(page, "document.querySelector('.kp-tries').innerText.includes('$77,777')")
+    picture(page, "link")
+    accessible(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= WIDTHS[page.width]["width"]
+    page.get_by_role("button", name="Start over").click()
+    assert box.input_value() == ""
+    page.get_by_text("$77,777 · 30 days").first.locator("xpath=ancestor::li").get_by_role("button").click()
+    settled(page)
+    assert box.input_value() == DRAFT and box.is_visible() and page.locator(".kp-number").count() == 1
+    assert "address of its page" in page.locator(".kp-stored").inner_text()
+
+
 def test_works_by_keyboard(page):
     page.get_by_role("button", name="Start over").click()
     page.keyboard.type("A lamp")
@@ -210,6 +244,11 @@ def test_a_reload_keeps_what_was_typed(page):
     until(page, "document.querySelectorAll('.kp-tries li').length > 0")
 
 
+LINKS = [text for text in TEXTS if text.strip("\0 \ufeff")] + [
+    "javascript:alert(1)//https://www.kickstarter.com/projects/a/b", "data:text/html,<script>window.hit=1</script>", "http://www.kickstarter.com/projects/a/b", "https://kickstarter.com.evil.example/projects/a/b",
+    "https://www.kickstarter.com@evil.example/projects/a/b", "https://evil.example/?https://www.kickstarter.com/projects/a/b", "https://www.kickstarter.com/projects/a/b?\"><img src=x onerror=window.hit=1>",
+    "https://www.kickstarter.com/projects/a/b\u202e", "https://www.k\u0456ckstarter.com/projects/a/b", "https://www.kickstarter.com/projects/a/" + "b" * 500, "https://www.kickstarter.com/profile/ada", "//www.kickstarter.com/projects/a/b",
+]  # fmt: skip
 SETTERS = {
     "Name": TEXTS, "Blurb": TEXTS[:6], "Goal": AMOUNTS, "Days": LENGTHS,
 }  # fmt: skip
@@ -225,10 +264,10 @@ def hostile(chromium, site):
     page.close()
 
 
-@pytest.mark.parametrize("label,value", [(k, v) for k, all_ in {**SETTERS, "Launch date": DATES, "Project begun": DATES[1:]}.items() for v in all_], ids=lambda v: ascii(v)[:40])
+@pytest.mark.parametrize("label,value", [(k, v) for k, all_ in {**SETTERS, "Launch date": DATES, "Project begun": DATES[1:], "Link to your draft or project": LINKS}.items() for v in all_], ids=lambda v: ascii(v)[:40])
 def test_hostile_input_gets_an_answer_or_an_error(hostile, label, value):
     box = field(hostile, label)
-    name, kept = box.get_attribute("id"), {"Name": "A lamp", "Blurb": "", "Goal": "5000", "Days": "30", "Launch date": date.today().isoformat(), "Project begun": ""}[label]
+    name, kept = box.get_attribute("id"), {"Name": "A lamp", "Blurb": "", "Goal": "5000", "Days": "30", "Launch date": date.today().isoformat(), "Project begun": "", "Link to your draft or project": ""}[label]
     hostile.evaluate(PUT, [name, value])
     settled(hostile)
     error = hostile.locator(f"#{name}-error").inner_text()

@@ -100,6 +100,9 @@ function fields(choices) {
     field(id("created"), "created", "Project begun", "When its draft was begun, if known.", h("input", { type: "date" })),
     choice(id("staff_pick"), "staff_pick", "Picked by Kickstarter's staff",
       "“Projects we love”: chosen by the staff after launch, so nobody knows beforehand. Leave it open, unless you want to see what it would change.", [["yes", "Yes"], ["no", "No"], ["", "Open"]]),
+    field(id("link"), "link", "Link to your draft or project",
+      "So that the end of the campaign can be told for sure later. It changes nothing in the answer. Only the part that names the project is kept.",
+      h("input", { type: "url", inputmode: "url", autocomplete: "off", spellcheck: "false", placeholder: "https://www.kickstarter.com/projects/…" })),
   ];
   const by = Object.fromEntries(all.map((f) => [f.key, f]));
   options(by.currency.input, choices.currencies, (c) => `${c} · ${currency(c)}`);
@@ -110,7 +113,7 @@ function fields(choices) {
   return by;
 }
 
-const EMPTY = { name: "", blurb: "", goal: "", currency: "USD", days: "30", parent: "", category: "", country: "US", video: null, created: "", staff_pick: null };
+const EMPTY = { name: "", blurb: "", goal: "", currency: "USD", days: "30", parent: "", category: "", country: "US", video: null, created: "", staff_pick: null, link: "" };
 
 // ---- the answer -------------------------------------------------------------------------------
 function bar(a) {
@@ -184,9 +187,9 @@ function render({ model, el }) {
 
   const button = h("button", { type: "submit", class: "kp-main" }, "Show my chances");
   const status = h("p", { class: "kp-status", role: "status" });
-  const staff = h("details", { class: "kp-wide" }, h("summary", {}, "Staff pick"), by.staff_pick.node);
+  const folds = Object.fromEntries([["staff_pick", "Staff pick"], ["link", "Link to your project"]].map(([key, name]) => [key, h("details", {}, h("summary", {}, name), by[key].node)]));
   const form = h("form", { novalidate: true, class: "kp-form", "aria-label": "Your campaign" },
-    ["name", "blurb", "goal", "currency", "days", "parent", "category", "country", "video", "launch", "created"].map((k) => by[k].node), staff,
+    ["name", "blurb", "goal", "currency", "days", "parent", "category", "country", "video", "launch", "created"].map((k) => by[k].node), Object.values(folds),
     h("div", { class: "kp-send kp-wide" }, button, h("button", { type: "reset", class: "kp-quiet" }, "Start over"), status));
   const answer = h("div", { class: "kp-shown" });
   const spoken = h("p", { class: "kp-sr", role: "status" });
@@ -206,6 +209,7 @@ function render({ model, el }) {
     by.parent.follow();
     by.category.set(given.category);
     for (const f of list) f.count();
+    if (given.link) folds.link.open = true;
   }
 
   function send() {
@@ -229,10 +233,8 @@ function render({ model, el }) {
     waiting = 0;
     const errors = a.errors ?? {}, wrong = list.filter((f) => errors[f.key]);
     for (const f of list) f.show(asked || touched.has(f.key) ? errors[f.key] : null);
-    if (keeping && wrong.length) {
-      if (by.staff_pick === wrong[0]) staff.open = true;
-      wrong[0].input.focus();
-    }
+    for (const f of wrong) if (folds[f.key]) folds[f.key].open = true;
+    if (keeping && wrong.length) wrong[0].input.focus();
     keeping = false;
     const n = wrong.filter((f) => asked || touched.has(f.key)).length;
     status.textContent = a.trouble ?? (asked && n ? `${n} field${n === 1 ? " needs" : "s need"} a look.` : "");
@@ -281,7 +283,7 @@ function render({ model, el }) {
     if (f.key === "currency") f.chosen = true;
     f.follow?.();
     memory.set("sessionStorage", "kickstarter-predictor-draft", JSON.stringify(values()));
-    event.type === "input" && event.target.matches("input[type=text], textarea") ? soon() : send();
+    event.type === "input" && event.target.matches("input[type=text], input[type=url], textarea") ? soon() : send();
   };
   form.addEventListener("input", changed);
   form.addEventListener("focusout", (event) => {
