@@ -60,7 +60,7 @@ def fit_calibrator(scores: np.ndarray, y: np.ndarray) -> dict[str, float]:
 
 def calibrated(scores, calibrator: dict) -> np.ndarray:
     "The probability that `calibrator` makes of the log odds `scores`."
-    return sigmoid(calibrator["slope"] * np.clip(scores, -10, 10) + calibrator["intercept"])
+    return sigmoid(calibrator["slope"] * np.minimum(np.maximum(scores, -10), 10) + calibrator["intercept"])
 
 
 def cross_calibrated(scores, y, fold, others=None) -> np.ndarray:

@@ -212,7 +212,8 @@ _MONEY = {
 def clock(times: np.ndarray, zones: np.ndarray) -> np.ndarray:
     "Hour (UTC), minute and local hour of each of `times` (..., n) in `zones` (n,; hours from UTC); NaN at exactly midnight UTC, where a source has dates only: float array (..., n, 3)."
     seconds = np.asarray(times, "datetime64[s]").astype(np.int64) % 86_400
-    return np.stack(np.where(seconds == 0, np.nan, [seconds / 3600, seconds // 60 % 60, (seconds / 3600 + zones) % 24]), axis=-1)
+    hours = seconds / 3600
+    return np.stack(np.where(seconds == 0, np.nan, [hours, seconds // 60 % 60, (hours + zones) % 24]), axis=-1)
 
 
 def calendar(times: np.ndarray) -> np.ndarray:
@@ -272,39 +273,42 @@ NUMBERS = [
 def numbers(columns: Mapping[str, Sequence]) -> np.ndarray:
     "The features `NUMBERS` of the campaigns given by `columns` (at least `INPUTS`, equally long): float32 array (n, len(NUMBERS))."
     check_known(columns)
-    real = lambda c: np.array([np.nan if v is None else v for v in columns[c]], float)
+    given = ("goal_usd", "goal", "days", "preparation_days", "earlier_campaigns", "earlier_successes", "staff_pick", "video")
+    real = np.array([[np.nan if v is None else v for v in columns[c]] for c in given], float)
     zones = np.array([_ZONE.get(c, 1) for c in columns["country"]])
     times = np.array([columns["launched_at"], columns["deadline"]], "datetime64[s]")
-    goal_usd, goal, days, prepared = map(real, ("goal_usd", "goal", "days", "preparation_days"))
+    goal_usd, goal, days, prepared = real[:4]
     begun = times[0].astype(float) - 86_400 * prepared
     dated = np.isfinite(begun)
     launch_day, end_day, made = calendar(np.vstack([times, np.where(dated, begun, 0).astype("datetime64[s]")]))
     launch, end = clock(times, zones)
     foreign = [np.nan if c is None else float(_MONEY.get(c, "EUR") != m) for c, m in zip(columns["country"], columns["currency"])]
     with np.errstate(divide="ignore", invalid="ignore"):
+        log_goal, log_native, log_days, log_prepared, log_rate = np.log10(
+            [goal_usd, goal, np.maximum(days, 1), np.maximum(prepared, 0.01), goal_usd / goal]
+        )
+        timed = np.where(np.isnan(launch[:, 0]), np.nan, [abs(days - days.round()), abs(launch[:, 0] - end[:, 0]) < 0.03])
         parts = [
-            np.log10(goal_usd),
-            np.log10(goal),
+            log_goal,
+            log_native,
             roundness(columns["goal"]),
-            np.log10(goal_usd) - np.log10(np.maximum(days, 1)),
+            log_goal - log_days,
             days.round(),
-            np.where(np.isnan(launch[:, 0]), np.nan, abs(days - days.round())),
-            np.log10(np.maximum(prepared, 0.01)),
+            timed[0],
+            log_prepared,
             launch_day,
             launch,
             end_day,
             end,
             np.where(dated[:, None], made, np.nan),
             begun % 86_400 // 360 / 10,
-            np.where(np.isnan(launch[:, 0]), np.nan, abs(launch[:, 0] - end[:, 0]) < 0.03),
+            timed[1],
             foreign,
-            np.log10(goal_usd / goal),
-            real("earlier_campaigns"),
-            real("earlier_successes"),
+            log_rate,
+            real[4:6].T,
             shape(columns["name"]),
             shape(columns["blurb"]),
-            real("staff_pick"),
-            real("video"),
+            real[6:].T,
         ]
     return np.column_stack(parts).astype(np.float32)
 

@@ -297,7 +297,7 @@ def vectors(columns: Mapping, predictor: Predictor) -> np.ndarray:
     "The model matrix of `columns`: float32 (n, features), in the order of the model's names; inputs left out are filled where the model never met a gap."
     marks, X, like = levels(columns), numbers(columns), predictor.layout
     learned = predictor.encoder(marks, predictor.encoder.odds(columns), X[:, 0].astype(float))
-    X = np.hstack([X, learned, np.ones((len(X), 1), np.float32), codes(marks, like.levels)])[:, like.at]
+    X = np.concatenate([X, learned, np.ones((len(X), 1), np.float32), codes(marks, like.levels)], axis=1)[:, like.at]
     return np.where(np.isnan(X), like.fill, np.minimum(np.maximum(X, like.least), like.most))
 
 
@@ -416,12 +416,12 @@ def notes(campaign: Campaign, columns: Mapping, about: dict) -> list[str]:
     return said
 
 # %% ../nbs/07_predict.ipynb #17b83416
-def interval(score: float, about: dict) -> tuple[float | None, float | None]:
-    "The 90 % interval of the probability of the log odds `score`, by how far models of other samples differ there."
+def interval(score: float, about: dict) -> tuple[float, float | None, float | None]:
+    "(probability, low, high) of the log odds `score`: with the 90 % interval, by how far models of other samples differ there."
     if "spread" not in about:
-        return None, None
+        return float(calibrated(score, about["calibrator"])), None, None
     sd = float(np.interp(score, about["spread"]["score"], about["spread"]["sd"]))
-    return tuple(calibrated(score + sd * np.array([-1.645, 1.645]), about["calibrator"]).tolist())
+    return tuple(calibrated(score + sd * np.array([0, -1.645, 1.645]), about["calibrator"]).tolist())
 
 
 def predict(campaign: Mapping | Campaign, predictor: Predictor | None = None, with_reasons: bool = True) -> Prediction:
@@ -432,7 +432,7 @@ def predict(campaign: Mapping | Campaign, predictor: Predictor | None = None, wi
     x = vectors(columns, predictor)
     odds, moved = contributions(predictor, x) if with_reasons else (predictor.model(x)[0], {})
     score, calibrator = float(shifted(np.array([odds]), columns, predictor)[0]), about["calibrator"]
-    p = float(calibrated(score, calibrator))
+    p, low, high = interval(score, about)
     which, rate = base_rate(columns["parent"][0], campaign.category, about)
     moved.pop("published", None)
     without = calibrated(score - np.array(list(moved.values())), calibrator)
@@ -443,7 +443,8 @@ def predict(campaign: Mapping | Campaign, predictor: Predictor | None = None, wi
     ]
     return Prediction(
         p,
-        *interval(score, about),
+        low,
+        high,
         rate["rate"],
         which,
         rate["n"],
