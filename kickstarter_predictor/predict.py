@@ -29,8 +29,8 @@ log, pd = logger("predict"), lazy("pandas")
 # %% auto #0
 __all__ = ['log', 'pd', 'Time', 'PACKAGED', 'QUESTIONS', 'Campaign', 'to_campaign', 'Trees', 'Layout', 'layout', 'Predictor',
            'load_predictor', 'to_columns', 'vectors', 'shifted', 'contributions', 'phrase', 'Reason', 'Prediction',
-           'base_rate', 'notes', 'interval', 'predict', 'probabilities', 'what_if', 'predict_many', 'score_snapshot',
-           'as_text', 'main']
+           'base_rate', 'notes', 'interval', 'reasons', 'predict', 'probabilities', 'what_if', 'predict_many',
+           'score_snapshot', 'as_text', 'main']
 
 # %% ../nbs/07_predict.ipynb #be7cd35e
 def _utc(value):
@@ -424,6 +424,17 @@ def interval(score: float, about: dict) -> tuple[float, float | None, float | No
     return tuple(calibrated(score + sd * np.array([0, -1.645, 1.645]), about["calibrator"]).tolist())
 
 
+def reasons(p: float, score: float, moved: dict[str, float], columns: Mapping, about: dict) -> list[Reason]:
+    "What each input `moved` the log odds `score` by, in points of the probability `p` and in words; largest first, without those that do not count."
+    named = [i for i in moved if i != "published"]
+    without = calibrated(score - np.array([moved[i] for i in named]), about["calibrator"])
+    points = {i: d for i, d in zip(named, (100 * (p - without)).tolist()) if abs(d) > 1e-9}
+    return [
+        Reason(i, d, f"{phrase(i, columns)} {'raises' if d > 0 else 'lowers'} it by {abs(d):.0f} point{'s' if round(abs(d)) != 1 else ''}")
+        for i, d in sorted(points.items(), key=lambda r: -abs(r[1]))
+    ]
+
+
 def predict(campaign: Mapping | Campaign, predictor: Predictor | None = None, with_reasons: bool = True) -> Prediction:
     "The Prediction for one `campaign` (a dict of `Campaign`'s fields). Raises InputError that names a wrong or missing field."
     predictor = predictor or load_predictor()
@@ -431,16 +442,9 @@ def predict(campaign: Mapping | Campaign, predictor: Predictor | None = None, wi
     columns = to_columns([campaign], about)
     x = vectors(columns, predictor)
     odds, moved = contributions(predictor, x) if with_reasons else (predictor.model(x)[0], {})
-    score, calibrator = float(shifted(np.array([odds]), columns, predictor)[0]), about["calibrator"]
+    score = float(shifted(np.array([odds]), columns, predictor)[0])
     p, low, high = interval(score, about)
     which, rate = base_rate(columns["parent"][0], campaign.category, about)
-    moved.pop("published", None)
-    without = calibrated(score - np.array(list(moved.values())), calibrator)
-    points = {i: d for i, d in zip(moved, (100 * (p - without)).tolist()) if abs(d) > 1e-9}
-    reasons = [
-        Reason(i, d, f"{phrase(i, columns)} {'raises' if d > 0 else 'lowers'} it by {abs(d):.0f} point{'s' if round(abs(d)) != 1 else ''}")
-        for i, d in sorted(points.items(), key=lambda r: -abs(r[1]))
-    ]
     return Prediction(
         p,
         low,
@@ -448,7 +452,7 @@ def predict(campaign: Mapping | Campaign, predictor: Predictor | None = None, wi
         rate["rate"],
         which,
         rate["n"],
-        reasons,
+        reasons(p, score, moved, columns, about) if with_reasons else [],
         notes(campaign, columns, about),
         about["version"],
         about["family"],
