@@ -210,17 +210,17 @@ _MONEY = {
 
 
 def clock(times: np.ndarray, zones: np.ndarray) -> np.ndarray:
-    "Hour (UTC), minute and local hour of each of `times` (..., n) in `zones` (n,; hours from UTC); NaN at exactly midnight UTC, where a source has dates only: float array (..., n, 3)."
+    "Hour (UTC), minute and local hour of each of `times` (..., n) in `zones` (n,; hours from UTC); NaN at exactly midnight UTC, where a source has dates only: float array (3, ..., n)."
     seconds = np.asarray(times, "datetime64[s]").astype(np.int64) % 86_400
     hours = seconds / 3600
-    return np.stack(np.where(seconds == 0, np.nan, [hours, seconds // 60 % 60, (hours + zones) % 24]), axis=-1)
+    return np.where(seconds == 0, np.nan, [hours, seconds // 60 % 60, (hours + zones) % 24])
 
 
 def calendar(times: np.ndarray) -> np.ndarray:
-    "Year with fraction, day of the year, of the month and of the week (Monday 0) of each of `times` (..., n): float array (..., n, 4)."
+    "Year with fraction, day of the year, of the month and of the week (Monday 0) of each of `times` (..., n): float array (4, ..., n)."
     year, month, day = (np.asarray(times).astype(f"datetime64[{u}]") for u in "YMD")
     in_year, in_month = (day - year.astype("datetime64[D]")).astype(float), (day - month.astype("datetime64[D]")).astype(float)
-    return np.stack([year.astype(int) + 1970 + in_year / 366, in_year + 1, in_month + 1, (day.astype(int) + 3) % 7], axis=-1)
+    return np.array([year.astype(int) + 1970 + in_year / 366, in_year + 1, in_month + 1, (day.astype(int) + 3) % 7])
 
 # %% ../nbs/04_features.ipynb #44a4d825
 INPUTS = [
@@ -280,37 +280,37 @@ def numbers(columns: Mapping[str, Sequence]) -> np.ndarray:
     goal_usd, goal, days, prepared = real[:4]
     begun = times[0].astype(float) - 86_400 * prepared
     dated = np.isfinite(begun)
-    launch_day, end_day, made = calendar(np.vstack([times, np.where(dated, begun, 0).astype("datetime64[s]")]))
-    launch, end = clock(times, zones)
+    dates = calendar(np.array([*times, np.where(dated, begun, 0).astype("datetime64[s]")]))
+    hours = clock(times, zones)
     foreign = [np.nan if c is None else float(_MONEY.get(c, "EUR") != m) for c, m in zip(columns["country"], columns["currency"])]
     with np.errstate(divide="ignore", invalid="ignore"):
         log_goal, log_native, log_days, log_prepared, log_rate = np.log10(
             [goal_usd, goal, np.maximum(days, 1), np.maximum(prepared, 0.01), goal_usd / goal]
         )
-        timed = np.where(np.isnan(launch[:, 0]), np.nan, [abs(days - days.round()), abs(launch[:, 0] - end[:, 0]) < 0.03])
-        parts = [
+        days_off, same_clock = np.where(np.isnan(hours[0, 0]), np.nan, [abs(days - days.round()), abs(hours[0, 0] - hours[0, 1]) < 0.03])
+        rows = [
             log_goal,
             log_native,
-            roundness(columns["goal"]),
+            *roundness(columns["goal"]).T,
             log_goal - log_days,
             days.round(),
-            timed[0],
+            days_off,
             log_prepared,
-            launch_day,
-            launch,
-            end_day,
-            end,
-            np.where(dated[:, None], made, np.nan),
+            *dates[:, 0],
+            *hours[:, 0],
+            *dates[:, 1],
+            *hours[:, 1],
+            *np.where(dated, dates[:, 2], np.nan),
             begun % 86_400 // 360 / 10,
-            timed[1],
+            same_clock,
             foreign,
             log_rate,
-            real[4:6].T,
-            shape(columns["name"]),
-            shape(columns["blurb"]),
-            real[6:].T,
+            *real[4:6],
+            *shape(columns["name"]).T,
+            *shape(columns["blurb"]).T,
+            *real[6:],
         ]
-    return np.column_stack(parts).astype(np.float32)
+        return np.ascontiguousarray(np.array(rows, np.float32).T)
 
 # %% ../nbs/04_features.ipynb #c85bdfd2
 def levels(columns: Mapping[str, Sequence]) -> dict[str, list[str]]:
@@ -501,7 +501,8 @@ class Encoder:
         rest = [[self.rates[c].get(v, self.prior) for v in levels[c]] for c in ("country", "currency")]
         usual = [self.medians.get(c, self.medians[""]) for c in levels["category"]]
         yearly = [self.rates.get("category_year", {}).get(c, r) for c, r in zip(levels["category_year"], category)]
-        return np.column_stack([*(texts[c] for c in TEXTS), category, parent, *rest, log_goal - usual, yearly]).astype(np.float32)
+        rows = [*(texts[c] for c in TEXTS), category, parent, *rest, log_goal - usual, yearly]
+        return np.ascontiguousarray(np.array(rows, np.float32).T)
 
     def odds(self, columns: Mapping[str, Sequence]) -> dict[str, np.ndarray]:
         "The log odds of name and of blurb of the campaigns `columns`, NaN where there is none: {name, blurb: float array (n,)}."
