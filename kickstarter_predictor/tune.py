@@ -579,9 +579,10 @@ def attempt(study, name: str, search: Search, settings: list[dict], prepared: di
         raise
 
 # %% ../nbs/05_tune.ipynb #a1cb35f4
-def work(studies: dict, search: Search, grace: float = 60, pause: float = 0.5, progress=lambda done: None) -> None:
-    "One worker: run trials of `studies` {family: study} until all are done, looking every `pause` seconds while other workers have the rest. `progress` is told how many are."
-    settings, prepared, seen = {f: plan(f, search.trials, search.seed) for f in studies}, {}, {}
+def work(studies: dict, search: Search, settings: dict, grace: float = 60, pause: float = 0.5, progress=lambda done: None) -> None:
+    """One worker: run trials of `studies` {family: study} with `settings` {family: of each trial} until all are done, looking every `pause` seconds while
+    other workers have the rest. `progress` is told how many are done."""
+    prepared, seen = {}, {}
     while True:
         done = {f: len(finished(s).keys() & {*range(search.trials)}) for f, s in studies.items()}
         progress(sum(done.values()))
@@ -607,8 +608,8 @@ def run_search(search: Search, storage: str | None = None, at_once: int | None =
     with reachable(storage):
         make = lambda name: _patient(lambda: optuna.create_study(storage=backend, study_name=name, direction="maximize", load_if_exists=True))
         studies = {f: make(f"{f} {key}") for key in [search.key()] for f in search.families}
-        run = joblib.delayed(work)
-        each = (run(studies, search, grace, 0.05 if storage is None else 0.5, progress) for _ in range(at_once or joblib.cpu_count()))
+        run, settings = joblib.delayed(work), {f: plan(f, search.trials, search.seed) for f in search.families}
+        each = (run(studies, search, settings, grace, 0.05 if storage is None else 0.5, progress) for _ in range(at_once or joblib.cpu_count()))
         joblib.Parallel(n_jobs=at_once or joblib.cpu_count(), prefer="threads")(each)
     return studies
 
