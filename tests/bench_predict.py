@@ -54,7 +54,7 @@ def by_pipeline(campaign: dict, predictor, booster) -> float:
     X = np.hstack([X, learned, np.ones((1, 1), np.float32), codes(marks, predictor.layout.levels)])[:, predictor.layout.at]
     X = np.clip(X, predictor.layout.least, predictor.layout.most)
     kinds = ["c" if name.endswith("#") else "q" for name in predictor.about["names"]]
-    data = xgboost.DMatrix(np.where(np.isnan(X), predictor.layout.fill, X), feature_types=kinds, enable_categorical=True)
+    data = xgboost.DMatrix(np.where(np.isnan(X), predictor.layout.fill, X), feature_types=kinds, enable_categorical=True, nthread=1)
     return float(calibrated(booster.predict(data, output_margin=True)[0], predictor.about["calibrator"]))
 
 
