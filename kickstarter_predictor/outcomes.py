@@ -7,12 +7,12 @@ __all__ = ['log', 'LETTER', 'RAREST', 'EDIT', 'MOST_EDITS', 'WHOLE', 'CUT', 'LES
            'SAME_CATEGORY', 'SAME_PARENT', 'OTHER_EDITION', 'TRY', 'APART', 'ENDED', 'CHUNK', 'HERE', 'DAMAGE', 'Name',
            'plain_words', 'folded', 'to_name', 'rarities', 'name_bits', 'other_words', 'Rules', 'level_bits',
            'launch_bits', 'target', 'akin', 'to_tries', 'to_days', 'campaigns_of', 'read_snapshots', 'wanted_projects',
-           'head', 'nearest', 'weighed', 'probable', 'Verdict', 'linked', 'by_creator', 'verdict_by_link',
-           'verdict_by_name', 'verdicts', 'near_duplicate', 'as_tried', 'Simulated', 'simulated', 'interval', 'judged',
-           'figures', 'changes', 'labels', 'listing', 'to_markdown', 'to_csv', 'Run', 'match', 'update', 'summary',
-           'rules_in_force', 'limits', 'main']
+           'head', 'nearest', 'country_bits', 'category_bits', 'weighed', 'probable', 'Verdict', 'linked', 'by_creator',
+           'verdict_by_link', 'verdict_by_name', 'verdicts', 'near_duplicate', 'as_tried', 'Simulated', 'simulated',
+           'interval', 'judged', 'figures', 'changes', 'labels', 'listing', 'to_markdown', 'to_csv', 'Run', 'match',
+           'update', 'summary', 'rules_in_force', 'limits', 'main']
 
-# %% ../nbs/09_outcomes.ipynb #8abbf87c
+# %% ../nbs/09_outcomes.ipynb #921832a0
 import argparse, csv, io, re, shutil, sys, tempfile, unicodedata
 from collections import Counter
 from datetime import datetime, timedelta, timezone
@@ -20,7 +20,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Callable, Iterable, Mapping, NamedTuple, Sequence
 
-import numpy as np, pandas as pd, pyarrow as pa, pyarrow.parquet as pq
+import numpy as np, pandas as pd, pyarrow.parquet as pq
 from anyascii import anyascii
 from rapidfuzz import fuzz, process
 from rapidfuzz.distance import Levenshtein
@@ -32,7 +32,7 @@ from .stage import InputError, atomic, check_params, logger, redacted, sections
 
 log = logger("outcomes")
 
-# %% ../nbs/09_outcomes.ipynb #b4e0bf04
+# %% ../nbs/09_outcomes.ipynb #818807d4
 _ALIKE = str.maketrans("аеорсухіјѕквмнтАЕОРСУХІЈЅКВМНТαορνιΑΒΕΖΗΙΚΜΝΟΡΤΥΧ", "aeopcyxijskbmhtAEOPCYXIJSKBMHTaopviABEZHIKMNOPTYX")
 _SOUNDS = [("ph", "f"), ("ck", "k"), ("c", "k"), ("q", "k"), ("x", "ks"), ("w", "v"), ("y", "i"), ("j", "i"), ("z", "s")]
 _NUMBERS = {w: str(n) for n, row in enumerate([
@@ -75,7 +75,7 @@ def to_name(text: str | None) -> Name:
     plain = tuple(map(folded, words))
     return Name(plain, " ".join(plain), tuple(sorted([*filter(None, numbers), *digits])))
 
-# %% ../nbs/09_outcomes.ipynb #8498254f
+# %% ../nbs/09_outcomes.ipynb #3bb3457c
 LETTER, RAREST = 3.0, 16.0  # bits: of a letter, until a word has as many as it is rare, and that at most
 EDIT, MOST_EDITS = 3.0, 4  # bits against, of a letter changed; in one place at most so many count
 WHOLE, CUT, LESS = 8.0, 2.0, 8.0  # bits: for, nothing is missing; against, the end of what was asked is, and anything else is
@@ -104,7 +104,9 @@ def _aligned(a: str, b: str, weights: np.ndarray) -> float:
 
 def name_bits(asked: Name, found: Name, rarity: Callable[[str], float]) -> float:
     "Bits by which the name `asked` speaks for being the name `found`: as a whole, or one of them without its end or beginning."
-    weights = np.concatenate([np.append(np.diff(np.minimum(LETTER * np.arange(len(w) + 1), rarity(w))), 0.0) for w in found.words] or [[]])[:-1]
+    weights = np.concatenate([np.append(np.diff(np.minimum(LETTER * np.arange(len(w) + 1), rarity(w))), 0.0) for w in found.words] or [[]])[
+        :-1
+    ]
     a, b, n = asked.text, found.text, min(len(asked.text), len(found.text))
     if not n:
         return 0.0
@@ -115,7 +117,7 @@ def name_bits(asked: Name, found: Name, rarity: Callable[[str], float]) -> float
         parts += [_aligned(a[:n], b[:n], weights[:n]) - (CUT if n == len(a) else LESS), _aligned(a[-n:], b[-n:], weights[-n:]) - LESS]
     return float(max(parts))
 
-# %% ../nbs/09_outcomes.ipynb #b94db601
+# %% ../nbs/09_outcomes.ipynb #aebdf225
 def other_words(asked: Name, found: Name) -> bool:
     "Whether `asked` has a word that `found` has nothing like, or ends as no word there begins: then it is hardly a spelling of it, nor its beginning."
     end = asked.words[-1:]
@@ -125,8 +127,11 @@ def other_words(asked: Name, found: Name) -> bool:
     odd = (w for w in set(asked.words) - set(found.words) if len(w) > 2)
     return any(not any(fuzz.ratio(w, o) >= 60 for o in rest) and fuzz.partial_ratio(w, text) < 75 for w in odd)
 
-# %% ../nbs/09_outcomes.ipynb #13ba9e74
-WINDOW_SCALE, PUNCTUAL = 14, 0.5  # days by which launches miss what was said, and the share that do so; the others are anywhere within the window
+# %% ../nbs/09_outcomes.ipynb #94e76363
+WINDOW_SCALE, PUNCTUAL = (
+    14,
+    0.5,
+)  # days by which launches miss what was said, and the share that do so; the others are anywhere within the window
 SAME_COUNTRY, SAME_CATEGORY, SAME_PARENT = 0.9, 0.75, 0.93  # of tries and their projects
 OTHER_EDITION = -12.0  # bits; a project of another edition is never taken
 
@@ -154,7 +159,7 @@ def launch_bits(late: np.ndarray, rules: Rules) -> np.ndarray:
     near = np.exp(-np.abs(late) / WINDOW_SCALE) / (2 * WINDOW_SCALE)
     return np.log2(PUNCTUAL * near * window + 1 - PUNCTUAL)
 
-# %% ../nbs/09_outcomes.ipynb #6f517a16
+# %% ../nbs/09_outcomes.ipynb #613f5d6e
 TRY = ("id", "visitor", "asked_at", "name", "country", "category", "parent", "launched_at", "link", "project_id", "outcome")
 APART = 180  # days between tries of one name, from which on they are of two campaigns
 _ALIVE = 200  # campaigns of a visitor that a try may belong to, the latest
@@ -169,14 +174,20 @@ def target(link: str | None) -> Link | None:
 def akin(a: Name, b: Name) -> bool:
     "Whether two names that one visitor gave are of one campaign."
     short, long = sorted((a.text, b.text), key=len)
-    return a.edition == b.edition and bool(short) and (fuzz.ratio(short, long) >= 80 or (len(short) >= 5 and fuzz.ratio(short, long[: len(short)]) >= 80))
+    return (
+        a.edition == b.edition
+        and bool(short)
+        and (fuzz.ratio(short, long) >= 80 or (len(short) >= 5 and fuzz.ratio(short, long[: len(short)]) >= 80))
+    )
 
 
 def to_tries(recorded: Iterable[Mapping]) -> pd.DataFrame:
     "Recorded rows, oldest first, with their `target`, the `day` they said (days since 1970; that of asking, if none) and their `campaign`, numbered."
     tries = pd.DataFrame(recorded, columns=list(TRY)).astype(object).replace({np.nan: None})
     said = pd.to_datetime(tries["launched_at"].fillna(tries["asked_at"]), utc=True)
-    tries = tries.assign(target=tries["link"].map(target), day=to_days(said), **{c: tries[c].fillna("") for c in ("name", "country", "category", "parent")})
+    tries = tries.assign(
+        target=tries["link"].map(target), day=to_days(said), **{c: tries[c].fillna("") for c in ("name", "country", "category", "parent")}
+    )
     return tries.assign(campaign=campaigns_of(tries))
 
 
@@ -201,11 +212,24 @@ def campaigns_of(tries: pd.DataFrame) -> list[int]:
         labels.append(label)
     return labels
 
-# %% ../nbs/09_outcomes.ipynb #0679a784
+# %% ../nbs/09_outcomes.ipynb #003561c0
 ENDED = {*LABELS, "canceled", "suspended"}
-_COLUMNS = ["id", "name", "state", "slug", "country", "location_country", "category", "category_slug", "parent", "creator_id", "launched_at", "deadline"]
+_COLUMNS = [
+    "id",
+    "name",
+    "state",
+    "slug",
+    "country",
+    "location_country",
+    "category",
+    "category_slug",
+    "parent",
+    "creator_id",
+    "launched_at",
+    "deadline",
+]
 
-
+# %% ../nbs/09_outcomes.ipynb #a03cb63c
 def read_snapshots(snapshots: Sequence[str | Path], out: Path, quiet: bool = False) -> None:
     "Write the projects of all `snapshots` (files or folders) to the Parquet file `out`, as `acquire` does. Raises InputError."
     with tempfile.TemporaryDirectory() as tmp:
@@ -241,7 +265,7 @@ def wanted_projects(path: Path, tries: pd.DataFrame, rules: Rules) -> pd.DataFra
     names = kept["name"].fillna("")
     return kept.assign(parent=repaired_parent(kept), name=names, title=names.map(to_name))
 
-# %% ../nbs/09_outcomes.ipynb #a053708a
+# %% ../nbs/09_outcomes.ipynb #ef45d19f
 CHUNK = 64  # descriptions at a time, of a week
 
 
@@ -256,7 +280,11 @@ def head(name: str, title: Name) -> str:
 
 def nearest(asked: pd.DataFrame, projects: pd.DataFrame, rules: Rules) -> pd.DataFrame:
     "The `rules.candidates` most similar names to each of `asked` (with `title`, `day`): a row a pair, `asked` and `project` (places in the tables), `among`: projects of the window."
-    days, texts, short = projects["day"].to_numpy(), ["".join(t.words) for t in projects["title"]], list(map(head, projects["name"], projects["title"]))
+    days, texts, short = (
+        projects["day"].to_numpy(),
+        ["".join(t.words) for t in projects["title"]],
+        list(map(head, projects["name"], projects["title"])),
+    )
     order, found = np.argsort(asked["day"].to_numpy(int), kind="stable"), []
     for _, week in pd.Series(order).groupby(asked["day"].to_numpy(int)[order] // 7):
         for places in np.split(week.to_numpy(), range(CHUNK, len(week), CHUNK)):
@@ -272,51 +300,75 @@ def nearest(asked: pd.DataFrame, projects: pd.DataFrame, rules: Rules) -> pd.Dat
                 found.append(pd.DataFrame({"asked": i, "project": a + best, "among": b - a}))
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame({"asked": [], "project": [], "among": []}, dtype=int)
 
-# %% ../nbs/09_outcomes.ipynb #fae4f197
+# %% ../nbs/09_outcomes.ipynb #a2e740a3
 def _common(values: pd.Series) -> Callable[[pd.Series], np.ndarray]:
     "The share of `values` that each of some other values has."
     share = values[values.ne("")].value_counts(normalize=True)
     return lambda other: other.map(share).fillna(0).to_numpy(float)
 
 
-def weighed(pairs: pd.DataFrame, asked: pd.DataFrame, projects: pd.DataFrame, rules: Rules) -> pd.DataFrame:
-    "`pairs` with the `bits` that speak for each, those of its `name`, `country`, `category` and `launch`, and whether it is of another `edition`, or has `other` words."
-    text = lambda frame, column: frame[column].astype("str").fillna("").str.casefold()
-    a, b = asked.iloc[pairs["asked"]].reset_index(drop=True), projects.iloc[pairs["project"]].reset_index(drop=True)
-    places = [text(projects, c) for c in ("country", "location_country")]
-    home = text(a, "country")
-    at_home = np.logical_or(*(home.eq(text(b, c)) for c in ("country", "location_country")))
-    parents, subs = text(projects, "parent"), text(projects, "parent") + "/" + text(projects, "category")
-    parent, sub = text(a, "parent"), text(a, "parent") + "/" + text(a, "category")
-    known = parent.ne("") & text(b, "parent").ne("")
-    same_parent, same_sub = parent.eq(text(b, "parent")), sub.eq(text(b, "parent") + "/" + text(b, "category"))
-    told = known & text(a, "category").ne("")
-    of_parent, of_sub = _common(parents)(parent), _common(subs)(sub)
-    rarity = rarities(projects["title"])
-    bits = {
-        "name": np.array([name_bits(x, y, rarity) for x, y in zip(a["title"], b["title"])], float),
-        "country": level_bits(at_home, home.ne("") & (text(b, "country").ne("") | text(b, "location_country").ne("")), np.maximum(*(_common(p)(home) for p in places)), SAME_COUNTRY),
-        "category": level_bits(same_parent, known, of_parent, SAME_PARENT) + level_bits(same_sub, told & same_parent, of_sub / np.maximum(of_parent, 1e-9), SAME_CATEGORY),
-        "launch": launch_bits((b["day"] - a["day"].astype(int)).to_numpy(), rules),
-    }  # fmt: skip
-    edition, other = (np.array([differ(x, y) for x, y in zip(a["title"], b["title"])], bool) for differ in (lambda x, y: x.edition != y.edition, other_words))
-    return pairs.assign(**bits, bits=sum(bits.values()) + np.where(edition, OTHER_EDITION, 0), edition=edition, other=other, campaign=a["campaign"].to_numpy())
+def _text(frame: pd.DataFrame, column: str) -> pd.Series:
+    return frame[column].astype("str").fillna("").str.casefold()
 
-# %% ../nbs/09_outcomes.ipynb #2df08326
+
+def country_bits(a: pd.DataFrame, b: pd.DataFrame, projects: pd.DataFrame) -> np.ndarray:
+    "Bits for the countries of the tries `a` and the projects `b`, row by row: that of the project, or of its creator."
+    home, places = _text(a, "country"), ("country", "location_country")
+    agrees, known = (np.logical_or(*f) for f in zip(*((home.eq(_text(b, p)), _text(b, p).ne("")) for p in places)))
+    common = np.maximum(*(_common(_text(projects, p))(home) for p in places))
+    return level_bits(agrees, home.ne("") & known, common, SAME_COUNTRY)
+
+
+def category_bits(a: pd.DataFrame, b: pd.DataFrame, projects: pd.DataFrame) -> np.ndarray:
+    "Bits for the categories of the tries `a` and the projects `b`, row by row: the parent, and where that agrees the subcategory."
+    sub = lambda f: _text(f, "parent") + "/" + _text(f, "category")
+    parent, of_parent, of_sub = _text(a, "parent"), *(_common(of(projects))(of(a)) for of in (lambda f: _text(f, "parent"), sub))
+    known, same = parent.ne("") & _text(b, "parent").ne(""), parent.eq(_text(b, "parent"))
+    told = known & same & _text(a, "category").ne("")
+    within = of_sub / np.maximum(of_parent, 1e-9)
+    return level_bits(same, known, of_parent, SAME_PARENT) + level_bits(sub(a).eq(sub(b)), told, within, SAME_CATEGORY)
+
+# %% ../nbs/09_outcomes.ipynb #a996194c
+def weighed(pairs: pd.DataFrame, asked: pd.DataFrame, projects: pd.DataFrame, rules: Rules) -> pd.DataFrame:
+    """`pairs` with the `bits` that speak for each, those of its `name`, `country`, `category` and `launch`,
+
+    and whether the project is of another `edition`, and whether what was asked has `other` words."""
+    a, b = asked.iloc[pairs["asked"]].reset_index(drop=True), projects.iloc[pairs["project"]].reset_index(drop=True)
+    rarity, titles = rarities(projects["title"]), list(zip(a["title"], b["title"]))
+    bits = {
+        "name": np.array([name_bits(x, y, rarity) for x, y in titles], float),
+        "country": country_bits(a, b, projects),
+        "category": category_bits(a, b, projects),
+        "launch": launch_bits((b["day"] - a["day"].astype(int)).to_numpy(), rules),
+    }
+    edition = np.array([x.edition != y.edition for x, y in titles], bool)
+    total = sum(bits.values()) + np.where(edition, OTHER_EDITION, 0)
+    other = np.array([other_words(x, y) for x, y in titles], bool)
+    return pairs.assign(**bits, bits=total, edition=edition, other=other, campaign=a["campaign"].to_numpy())
+
+# %% ../nbs/09_outcomes.ipynb #205caa4e
 HERE = 0.5  # that the project of a try is among those of its window, before anything is compared
 
 
 def probable(pairs: pd.DataFrame) -> pd.DataFrame:
     "`pairs`, the best of each campaign and project, best first, with the `probability` of each and the `lead` in bits over the next that could be it."
-    best = pairs.sort_values(["campaign", "bits", "project"], ascending=[True, False, True], kind="stable").drop_duplicates(["campaign", "project"])
+    best = pairs.sort_values(["campaign", "bits", "project"], ascending=[True, False, True], kind="stable").drop_duplicates(
+        ["campaign", "project"]
+    )
     odds = np.exp2(np.clip(best["bits"], -500, 500)) * HERE / best["among"]
     total = odds.groupby(best["campaign"]).transform("sum") + 1 - HERE
     rivals = best["bits"].where(~best["edition"])
     top = rivals.groupby(best["campaign"]).transform("max")
-    second = rivals.where(rivals.lt(top) | rivals.groupby([best["campaign"], rivals]).cumcount().gt(0)).groupby(best["campaign"]).transform("max")
-    return best.assign(probability=odds / total, lead=(best["bits"] - second.fillna(-np.inf)).where(best["bits"].ge(top), 0.0)).reset_index(drop=True)
+    second = (
+        rivals.where(rivals.lt(top) | rivals.groupby([best["campaign"], rivals]).cumcount().gt(0))
+        .groupby(best["campaign"])
+        .transform("max")
+    )
+    return best.assign(probability=odds / total, lead=(best["bits"] - second.fillna(-np.inf)).where(best["bits"].ge(top), 0.0)).reset_index(
+        drop=True
+    )
 
-# %% ../nbs/09_outcomes.ipynb #f6a5a4a0
+# %% ../nbs/09_outcomes.ipynb #063535ce
 class Verdict(NamedTuple):
     """What was found of a campaign. `how`: `before` (an earlier run, or a person), `link`, `name`, `doubt` or `none`; the `project` by id, with its `probability`;
     `why` it is in doubt, and which `candidates` (ids and probabilities) there are."""
@@ -327,7 +379,7 @@ class Verdict(NamedTuple):
     why: str = ""
     candidates: tuple[tuple[int, float], ...] = ()
 
-
+# %% ../nbs/09_outcomes.ipynb #26348d43
 def linked(link: Link, projects: pd.DataFrame) -> pd.DataFrame:
     "Those of `projects` that the link may lead to; one that has another creator's number is none of them."
     slug = projects["slug"].str.replace("-cancell?ed$", "", regex=True)
@@ -375,7 +427,7 @@ def verdict_by_name(pairs: pd.DataFrame, projects: pd.DataFrame, rules: Rules) -
         return Verdict("doubt", why=next(filter(None, why)), candidates=tuple(shown))
     return Verdict("name", int(there["id"].iloc[0]), float(best["probability"]))
 
-# %% ../nbs/09_outcomes.ipynb #6e978f2e
+# %% ../nbs/09_outcomes.ipynb #81eaba65
 def verdicts(tries: pd.DataFrame, projects: pd.DataFrame, rules: Rules = Rules()) -> dict[int, Verdict]:
     "What is found of each campaign of `tries` (`to_tries`) among `projects` (`wanted_projects`)."
     found, known = {}, tries.dropna(subset="project_id").groupby("campaign")["project_id"].unique()
@@ -387,7 +439,9 @@ def verdicts(tries: pd.DataFrame, projects: pd.DataFrame, rules: Rules = Rules()
         if by_link := verdict_by_link(own, projects, rules):
             found[campaign] = by_link
     unlinked = open_[~open_["campaign"].isin(list(found))]
-    asked = unlinked.drop_duplicates(["campaign", "name", "country", "category", "parent", "day"]).assign(title=lambda f: f["name"].map(to_name))
+    asked = unlinked.drop_duplicates(["campaign", "name", "country", "category", "parent", "day"]).assign(
+        title=lambda f: f["name"].map(to_name)
+    )
     asked = asked[asked["title"].map(lambda t: bool(t.text)).astype(bool)].reset_index(drop=True)
     links = unlinked.dropna(subset="target").groupby("campaign")["target"].last()
     for campaign, pairs in probable(weighed(nearest(asked, projects, rules), asked, projects, rules)).groupby("campaign"):
@@ -395,7 +449,7 @@ def verdicts(tries: pd.DataFrame, projects: pd.DataFrame, rules: Rules = Rules()
         found[campaign] = verdict_by_name(pairs[mine], projects, rules)
     return {c: found.get(c, Verdict("none")) for c in tries["campaign"].unique()}
 
-# %% ../nbs/09_outcomes.ipynb #db0becac
+# %% ../nbs/09_outcomes.ipynb #77948f6a
 _ACCENTS = str.maketrans("aeiouyncszAEIOUNC", "áèîöüýñçšžÄÉÍÓÛÑÇ")
 _CYRILLIC = str.maketrans(dict(zip("abvgdezijklmnoprstufy", "абвгдезийклмнопрстуфы")) | {"h": "х", "c": "к", "w": "в", "q": "к", "x": "кс"})
 _LOOKS = str.maketrans("aeopcxiAEOPCXBHKMT", "аеорсхіАЕОРСХВНКМТ")
@@ -415,7 +469,9 @@ def _mistyped(name, rng):
     for _ in range(1 + len(name) // 16):
         i = int(rng.integers(max(1, len(letters) - 1)))
         new = str(rng.choice(list("abcdefghijklmnopqrstuvwxyz")))
-        letters[i : i + 2] = [[new, *letters[i + 1 : i + 2]], letters[i : i + 2][::-1], [new, *letters[i : i + 2]], letters[i + 1 : i + 2]][rng.integers(4)]
+        letters[i : i + 2] = [[new, *letters[i + 1 : i + 2]], letters[i : i + 2][::-1], [new, *letters[i : i + 2]], letters[i + 1 : i + 2]][
+            rng.integers(4)
+        ]
     return "".join(letters)
 
 
@@ -425,13 +481,24 @@ def _cut(name, rng):
 
 def _in_letters(name, rng):
     chosen = lambda table, share: "".join(c.translate(table) if rng.random() < share else c for c in name)
-    return [lambda: chosen(_ACCENTS, 0.5), lambda: name.lower().translate(_CYRILLIC), lambda: chosen(_LOOKS, 0.5), lambda: "".join(chr(ord(c) + 0xFEE0) if "!" <= c <= "~" else c for c in name)][rng.integers(4)]()
+    return [
+        lambda: chosen(_ACCENTS, 0.5),
+        lambda: name.lower().translate(_CYRILLIC),
+        lambda: chosen(_LOOKS, 0.5),
+        lambda: "".join(chr(ord(c) + 0xFEE0) if "!" <= c <= "~" else c for c in name),
+    ][rng.integers(4)]()
 
 
-DAMAGE: dict[str, Callable] = {"case": _cased, "punctuation": _punctuated, "typos": _mistyped, "truncated": _cut, "other letters": _in_letters}
+DAMAGE: dict[str, Callable] = {
+    "case": _cased,
+    "punctuation": _punctuated,
+    "typos": _mistyped,
+    "truncated": _cut,
+    "other letters": _in_letters,
+}
 "What happens to a name: `damage(name, rng)`."
 
-# %% ../nbs/09_outcomes.ipynb #a4be85e6
+# %% ../nbs/09_outcomes.ipynb #ded0e909
 def near_duplicate(name: str, others: Sequence[str], rng) -> str:
     "A name that is nearly `name`, and not: the next of a series, or with its longest word, or its last half, from another of `others`."
     other, words = plain_words(others[rng.integers(len(others))]) or ["others"], name.split()
@@ -446,13 +513,24 @@ def as_tried(project, kind: str, rng, rules: Rules) -> dict:
     said = project.launched_at.to_pydatetime() - late
     known = lambda value: value if isinstance(value, str) and value else None
     away, elsewhere, none = rng.random(3) < [0.05, 0.05, 0.15]
-    return typed({
-        "id": f"{rng.integers(2**62):032x}", "visitor": f"{rng.integers(2**62):032x}", "asked_at": said - timedelta(days=int(rng.integers(1, 40))), "launched_at": said, "probability": 0.5,
-        "name": DAMAGE[kind](clean_text(project.name), rng), "goal": float(project.goal) * float(np.exp(rng.normal(0, 0.4))), "currency": known(project.currency), "days": 30.0,
-        "country": "IS" if away else known(project.country), "parent": "Crafts" if elsewhere else known(project.parent), "category": None if elsewhere or none else known(project.category),
-    })  # fmt: skip
+    return typed(
+        {
+            "id": f"{rng.integers(2**62):032x}",
+            "visitor": f"{rng.integers(2**62):032x}",
+            "asked_at": said - timedelta(days=int(rng.integers(1, 40))),
+            "launched_at": said,
+            "probability": 0.5,
+            "name": DAMAGE[kind](clean_text(project.name), rng),
+            "goal": float(project.goal) * float(np.exp(rng.normal(0, 0.4))),
+            "currency": known(project.currency),
+            "days": 30.0,
+            "country": "IS" if away else known(project.country),
+            "parent": "Crafts" if elsewhere else known(project.parent),
+            "category": None if elsewhere or none else known(project.category),
+        }
+    )
 
-
+# %% ../nbs/09_outcomes.ipynb #541e79ac
 class Simulated(NamedTuple):
     "A snapshot (as projects.parquet), the tries of its creators, and for each try the `damage` of its name and the project it is of: None if it is not there."
 
@@ -471,13 +549,21 @@ def simulated(projects: pd.DataFrame, n: int, absent: int, seed: int, rules: Rul
     twins = chosen[rng.random(n + absent) < twins]
     names, late = projects["name"].fillna("").to_list(), pd.to_timedelta(rng.uniform(-20, 20, len(twins)).round(), unit="D")
     twins = twins.assign(
-        id=projects["id"].max() + 1 + np.arange(len(twins)), name=[near_duplicate(n, names, rng) for n in twins["name"].map(clean_text)], slug=None,
+        id=projects["id"].max() + 1 + np.arange(len(twins)),
+        name=[near_duplicate(n, names, rng) for n in twins["name"].map(clean_text)],
+        slug=None,
         launched_at=(twins["launched_at"] + late).astype(projects["launched_at"].dtype),
-    )  # fmt: skip
-    truth = pd.DataFrame({"id": [t["id"] for t in tries], "damage": kinds, "project": chosen["id"].astype("Int64").where(np.arange(n + absent) < n).to_numpy()})
+    )
+    truth = pd.DataFrame(
+        {
+            "id": [t["id"] for t in tries],
+            "damage": kinds,
+            "project": chosen["id"].astype("Int64").where(np.arange(n + absent) < n).to_numpy(),
+        }
+    )
     return Simulated(pd.concat([projects.drop(chosen.index[n:]), twins], ignore_index=True), tries, truth)
 
-# %% ../nbs/09_outcomes.ipynb #8a47f910
+# %% ../nbs/09_outcomes.ipynb #5907d788
 def interval(hits: int, n: int) -> tuple[float, float, float]:
     "(share, low, high) with the 95 % interval of Wilson; NaN of nothing."
     from scipy.stats import binomtest
@@ -500,9 +586,14 @@ def judged(made: Simulated, rules: Rules = Rules()) -> pd.DataFrame:
     likeliest = pd.array([v.project or (i[0] if i else None) for v, i in zip(mine, ids)], "Int64")
     same = lambda given: (made.truth["project"] == given).fillna(False).astype(bool)
     return made.truth.assign(
-        how=[v.how for v in mine], found=found, why=[v.why for v in mine], right=same(found), listed=[p in i for p, i in zip(made.truth["project"], ids)],
-        stated=[v.probability or (v.candidates[0][1] if v.candidates else np.nan) for v in mine], likeliest_right=same(likeliest),
-    )  # fmt: skip
+        how=[v.how for v in mine],
+        found=found,
+        why=[v.why for v in mine],
+        right=same(found),
+        listed=[p in i for p, i in zip(made.truth["project"], ids)],
+        stated=[v.probability or (v.candidates[0][1] if v.candidates else np.nan) for v in mine],
+        likeliest_right=same(likeliest),
+    )
 
 
 def figures(judged: pd.DataFrame) -> dict:
@@ -515,7 +606,7 @@ def figures(judged: pd.DataFrame) -> dict:
         "not there": int((~there).sum()), "not there, taken": int((~there & took).sum()), "not there, listed": int((~there & doubt).sum()),
     }  # fmt: skip
 
-# %% ../nbs/09_outcomes.ipynb #88d5596d
+# %% ../nbs/09_outcomes.ipynb #eb5fb9cd
 def changes(tries: pd.DataFrame, said: Mapping[int, Verdict], projects: pd.DataFrame, now: datetime) -> list[dict]:
     "What the table lacks of these verdicts: rows of `id`, `project_id`, `matched_at`, `outcome` (None while it is open)."
     ended = projects[projects["state"].isin(ENDED)]
@@ -534,24 +625,57 @@ def labels(outcomes: pd.Series, canceled: str = "drop", suspended: str = "drop")
     also = {state: LABELS["failed"] for state, choice in (("canceled", canceled), ("suspended", suspended)) if choice == "failed"}
     return outcomes.map(LABELS | also).astype("Int8")
 
-# %% ../nbs/09_outcomes.ipynb #05e45dcb
+# %% ../nbs/09_outcomes.ipynb #a2906f39
 def listing(tries: pd.DataFrame, said: Mapping[int, Verdict], projects: pd.DataFrame) -> pd.DataFrame:
     "The campaigns in doubt, a row a candidate: what was asked (by the latest try), why it is in doubt, and what a person needs to decide."
-    known, latest, out = projects.drop_duplicates("id").set_index("id"), tries.drop_duplicates("campaign", keep="last").set_index("campaign"), []
+    known, latest, out = (
+        projects.drop_duplicates("id").set_index("id"),
+        tries.drop_duplicates("campaign", keep="last").set_index("campaign"),
+        [],
+    )
     day = lambda days: f"{pd.Timestamp(int(days), unit='D'):%Y-%m-%d}"
     for campaign, verdict in said.items():
         if verdict.how != "doubt":
             continue
         asked = latest.loc[campaign]
-        about = {"try": asked["id"], "asked": asked["name"], "launch_said": day(asked["day"]), "country": asked["country"], "category": asked["category"] or asked["parent"], "why": verdict.why}
+        about = {
+            "try": asked["id"],
+            "asked": asked["name"],
+            "launch_said": day(asked["day"]),
+            "country": asked["country"],
+            "category": asked["category"] or asked["parent"],
+            "why": verdict.why,
+        }
         for i, p in verdict.candidates or [(None, None)]:
             there = known.loc[i] if i in known.index else None
-            found = {} if there is None else {"project": there["name"], "launched": day(there["day"]), "state": there["state"], "found_in": f"{there['country']}, {there['category']}"}
+            found = (
+                {}
+                if there is None
+                else {
+                    "project": there["name"],
+                    "launched": day(there["day"]),
+                    "state": there["state"],
+                    "found_in": f"{there['country']}, {there['category']}",
+                }
+            )
             out.append(about | {"project_id": i, "probability": p} | found)
-    columns = ["try", "asked", "launch_said", "country", "category", "why", "project_id", "probability", "project", "launched", "state", "found_in"]
+    columns = [
+        "try",
+        "asked",
+        "launch_said",
+        "country",
+        "category",
+        "why",
+        "project_id",
+        "probability",
+        "project",
+        "launched",
+        "state",
+        "found_in",
+    ]
     return pd.DataFrame(out, columns=columns).astype({"project_id": "Int64"})
 
-
+# %% ../nbs/09_outcomes.ipynb #9206461d
 def _cell(value) -> str:
     "`value` in one line without control characters, which a terminal might obey."
     text = "" if value is None or value is pd.NA or value != value else f"{value:.3f}" if isinstance(value, float) else str(value)
@@ -574,7 +698,7 @@ def to_csv(listed: pd.DataFrame) -> str:
         write([f"'{v}" if v[:1] in tuple("=+-@") else v for v in map(_cell, row)])
     return out.getvalue()
 
-# %% ../nbs/09_outcomes.ipynb #2dbdddd5
+# %% ../nbs/09_outcomes.ipynb #50113ba2
 class Run(NamedTuple):
     "What one run found: `counts` of tries and campaigns, those in doubt `listed`, and the rows `written`."
 
@@ -591,11 +715,19 @@ def match(recorded: Iterable[Mapping], projects: Path, rules: Rules, now: dateti
     made, hows = changes(tries, said, there, now), Counter(v.how for v in said.values())
     outcome = dict(zip(tries["id"], tries["outcome"])) | {c["id"]: c["outcome"] for c in made if c["outcome"]}
     ended = tries.loc[tries["id"].map(outcome).notna(), "campaign"].nunique()
-    counts = {"tries": len(tries), "campaigns": len(said), **{h: hows[h] for h in ("before", "link", "name", "doubt", "none")}, "ended": ended, "written": len(made)}
+    counts = {
+        "tries": len(tries),
+        "campaigns": len(said),
+        **{h: hows[h] for h in ("before", "link", "name", "doubt", "none")},
+        "ended": ended,
+        "written": len(made),
+    }
     return Run(counts, listing(tries, said, there), made)
 
 
-def update(database: Database, projects: Path | Callable[[], Path], rules: Rules = Rules(), now: datetime | None = None, dry: bool = False) -> Run:
+def update(
+    database: Database, projects: Path | Callable[[], Path], rules: Rules = Rules(), now: datetime | None = None, dry: bool = False
+) -> Run:
     """Match all tries in `database` to `projects` (a Parquet file, or what makes it once the tries are read), and unless `dry` write what was found.
 
     Raises InputError, with the database as it was, if it is away."""
@@ -623,7 +755,7 @@ def summary(run: Run, dry: bool = False) -> str:
         f"{c['doubt']:,} are in doubt, {c['none']:,} are not there. {c['ended']:,} campaigns have ended; {c['written']:,} rows {'would be' if dry else 'were'} written."
     )
 
-# %% ../nbs/09_outcomes.ipynb #c9a9f6aa
+# %% ../nbs/09_outcomes.ipynb #9f44c0ff
 def rules_in_force() -> Rules:
     "The section `outcomes` of params.yaml; the defaults where there is no checkout."
     try:
@@ -642,15 +774,27 @@ def limits() -> dict:
     from pydantic import Field
 
     share, days = Annotated[float, Field(gt=0, lt=1)], Annotated[float, Field(ge=0, le=1000)]
-    return {"early_days": days, "late_days": days, "accept": share, "margin": Annotated[float, Field(ge=0)], "listed": share, "candidates": Annotated[int, Field(ge=2, le=1000)]}
+    return {
+        "early_days": days,
+        "late_days": days,
+        "accept": share,
+        "margin": Annotated[float, Field(ge=0)],
+        "listed": share,
+        "candidates": Annotated[int, Field(ge=2, le=1000)],
+    }
 
-
+# %% ../nbs/09_outcomes.ipynb #2635a5a9
 def main(argv: list[str] | None = None) -> int:
     "`kickstarter-outcomes SNAPSHOT…`: 0 if it went well; 1 and one line on stderr if not, with the database as it was."
-    parser = argparse.ArgumentParser("kickstarter-outcomes", description="Find what became of the campaigns that the form was asked about, and write it back to its database.")
+    parser = argparse.ArgumentParser(
+        "kickstarter-outcomes",
+        description="Find what became of the campaigns that the form was asked about, and write it back to its database.",
+    )
     parser.add_argument("snapshots", nargs="+", metavar="SNAPSHOT", help="a file or folder of Web Robots' snapshots, in any of their forms")
     parser.add_argument("--uri", help="of the database (default: $SQLALCHEMY_DATABASE_URI, else artifacts/campaigns.sqlite)")
-    parser.add_argument("--out", metavar="FILE", help="where the campaigns in doubt are listed: .csv, else Markdown (default: on standard output)")
+    parser.add_argument(
+        "--out", metavar="FILE", help="where the campaigns in doubt are listed: .csv, else Markdown (default: on standard output)"
+    )
     parser.add_argument("--dry-run", action="store_true", help="write nothing to the database")
     args = parser.parse_args(argv)
     try:
@@ -676,12 +820,18 @@ def _report(run: Run, args: argparse.Namespace) -> None:
         return
     try:
         with atomic(Path(args.out)) as part:
-            part.write_text(to_csv(run.listed) if args.out.lower().endswith(".csv") else f"# Campaigns in doubt\n\n{said}\n\n{to_markdown(run.listed)}\n")
+            part.write_text(
+                to_csv(run.listed)
+                if args.out.lower().endswith(".csv")
+                else f"# Campaigns in doubt\n\n{said}\n\n{to_markdown(run.listed)}\n"
+            )
     except OSError as e:
-        raise InputError(f"{args.out}: cannot be written ({e.strerror}); the database has what was found, the same command lists the rest again") from None
+        raise InputError(
+            f"{args.out}: cannot be written ({e.strerror}); the database has what was found, the same command lists the rest again"
+        ) from None
     print(said)
 
-# %% ../nbs/09_outcomes.ipynb #5cd7f680
+# %% ../nbs/09_outcomes.ipynb #5832cddb
 #| eval: false
 if __name__ == "__main__" and "ipykernel" not in sys.modules:
     sys.exit(main())
