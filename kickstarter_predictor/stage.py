@@ -5,13 +5,14 @@
 # %% auto #0
 __all__ = ['log', 'PINNED', 'quick_nbformat', 'lazy', 'InputError', 'redacted', 'logger', 'root', 'atomic', 'rounded',
            'write_json', 'param', 'sections', 'declared', 'check_params', 'show', 'show_table', 'show_findings',
-           'strip_clocks', 'arrange', 'to_markdown', 'to_html', 'notebook_path', 'header', 'write_report', 'run',
-           'main']
+           'strip_clocks', 'arrange', 'to_markdown', 'to_html', 'notebook_path', 'pin', 'header', 'notebook_shell',
+           'run_cells', 'write_report', 'run', 'main']
 
 # %% ../nbs/00_stage.ipynb #58ae7654
 import ast, importlib, json, logging, os, re, shutil, sys, tempfile, time, typing
-from contextlib import contextmanager
-from io import BytesIO
+from base64 import b64encode
+from contextlib import contextmanager, redirect_stdout
+from io import BytesIO, StringIO
 from pathlib import Path
 from threading import Thread
 
@@ -270,7 +271,11 @@ def arrange(nb, header: str = "", params: dict | None = None):
 
 # %% ../nbs/00_stage.ipynb #7b385d3e
 _MARKDOWN = """{% extends 'markdown/index.md.j2' %}
-{% block input %}{% endblock %}
+{% block input %}{% if resources.with_code %}
+~~~~~~~~ python
+{{ cell.source }}
+~~~~~~~~
+{% endif %}{% endblock %}
 {% block data_png %}
 ![{{ (output.metadata['image/png'] or {}).alt or '' }}]({{ output.metadata.filenames['image/png'] }})
 {% endblock %}"""
@@ -287,7 +292,6 @@ th, td {{ padding: .3rem .7rem; border-bottom: 1px solid #e4e9ef; vertical-align
 pre {{ background: #f6f8fa; padding: .7rem .9rem; overflow-x: auto; font-size: .82rem; line-height: 1.45; border-radius: 4px; }}
 code {{ font-family: ui-monospace, monospace; font-size: .9em; }}
 details {{ margin-top: 3rem; border-top: 1px solid #dde3ea; padding-top: 1rem; }} summary {{ cursor: pointer; font-weight: 600; }}
-.jp-InputPrompt, .jp-OutputPrompt, .anchor-link {{ display: none; }}
 {highlight}
 </style></head><body>
 {results}
@@ -296,31 +300,39 @@ details {{ margin-top: 3rem; border-top: 1px solid #dde3ea; padding-top: 1rem; }
 """
 
 
-def to_markdown(nb, files: str) -> tuple[str, dict[str, bytes]]:
-    "`nb` as Markdown without code, and its figures as {file name: bytes}; `files` is the folder that the text refers to."
+def _exported(nb, files: str, with_code: bool) -> tuple[str, dict[str, bytes]]:
     from nbconvert import MarkdownExporter
 
     exporter = MarkdownExporter(raw_template=_MARKDOWN)
     exporter.display_data_priority = ["image/png", "text/markdown", "text/html", "text/plain"]
-    text, resources = exporter.from_notebook_node(nb, {"output_files_dir": files, "unique_key": "figure"})
+    text, resources = exporter.from_notebook_node(nb, {"output_files_dir": files, "unique_key": "figure", "with_code": with_code})
+    return text, {Path(k).name: v for k, v in resources["outputs"].items()}
+
+
+def to_markdown(nb, files: str) -> tuple[str, dict[str, bytes]]:
+    "`nb` as Markdown without code, and its figures as {file name: bytes}; `files` is the folder that the text refers to."
+    text, figures = _exported(nb, files, with_code=False)
     lines = "\n".join(line.rstrip() for line in text.splitlines())
-    return re.sub(r"\n{3,}", "\n\n", lines).strip() + "\n", {Path(k).name: v for k, v in resources["outputs"].items()}
+    return re.sub(r"\n{3,}", "\n\n", lines).strip() + "\n", figures
 
 
 def to_html(results, method, title: str) -> str:
     "A page of its own: `results` without code, then `method` with it, folded."
-    from nbconvert import HTMLExporter
+    from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
     from pygments.formatters import HtmlFormatter
 
-    def body(nb, **options):
-        made, _ = HTMLExporter(template_name="basic", embed_images=True, anchor_link_text="", **options).from_notebook_node(nb)
-        return re.sub(r' id="cell-id=[^"]*"', "", made)  # drawn at random for cells that are new
+    def body(nb, with_code):
+        text, figures = _exported(nb, "figures", with_code)
+        page = MarkdownWithMath(renderer=IPythonRenderer(escape=False, exclude_anchor_links=True)).render(text)
+        for name, data in figures.items():
+            page = page.replace(f'src="figures/{name}"', f'src="data:image/png;base64,{b64encode(data).decode()}"')
+        return page
 
-    folded = f"<details><summary>How it was done: the chapter's code</summary>\n{body(method)}</details>" if method.cells else ""
+    folded = f"<details><summary>How it was done: the chapter's code</summary>\n{body(method, True)}</details>" if method.cells else ""
     return _PAGE.format(
         title=title,
         highlight=HtmlFormatter(style="friendly").get_style_defs(".highlight"),
-        results=body(results, exclude_input=True, exclude_input_prompt=True),
+        results=body(results, False),
         method=folded,
     )
 
@@ -346,6 +358,13 @@ PINNED = {
 }
 
 
+def pin() -> None:
+    "Start this command anew in the environment `PINNED`, unless it stands: Python, numpy and OpenBLAS read it once, when they start."
+    wanted = PINNED | {"PYTHONPATH": str(root())}
+    if any(os.environ.get(name) != value for name, value in wanted.items()):
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], os.environ | wanted)
+
+
 def header(name: str, base: Path) -> str:
     "The line on the data that a report of the stage `name` opens with; empty for a stage that uses none."
     import yaml
@@ -357,6 +376,66 @@ def header(name: str, base: Path) -> str:
     ]:
         return ""
     return json.loads((base / provenance).read_text())["header"]
+
+# %% ../nbs/00_stage.ipynb #988f4ac0
+class _Stdout(StringIO):
+    "Text written to it becomes outputs of the running cell."
+
+    def __init__(self, outputs: list):
+        self._outputs = outputs
+
+    def write(self, text: str) -> int:
+        from nbformat.v4 import new_output
+
+        if text:
+            self._outputs.append(new_output("stream", name="stdout", text=text))
+        return len(text)
+
+
+def notebook_shell(outputs: list):
+    "An IPython shell that appends to `outputs` what its cells display, give back and raise, in Jupyter's form."
+    from IPython.core.displayhook import DisplayHook
+    from IPython.core.displaypub import DisplayPublisher
+    from IPython.core.interactiveshell import InteractiveShell
+    from nbformat.v4 import new_output
+    from traitlets import Type
+    from traitlets.config import Config
+
+    plain = lambda data: {kind: b64encode(v).decode() if isinstance(v, bytes) else v for kind, v in data.items()}
+
+    class Publisher(DisplayPublisher):
+        def publish(self, data, metadata=None, **_):
+            outputs.append(new_output("display_data", plain(data), metadata=metadata or {}))
+
+    class Hook(DisplayHook):
+        def write_output_prompt(self):
+            pass
+
+        def write_format_data(self, format_dict, md_dict=None):
+            outputs.append(new_output("execute_result", plain(format_dict), metadata=md_dict or {}))
+
+    class Shell(InteractiveShell):
+        display_pub_class, displayhook_class = Type(Publisher), Type(Hook)
+
+        def _showtraceback(self, etype, evalue, stb):
+            outputs.append(new_output("error", ename=etype.__name__, evalue=str(evalue), traceback=list(stb)))
+
+    return Shell.instance(config=Config(HistoryManager={"enabled": False}))
+
+# %% ../nbs/00_stage.ipynb #2156a042
+def run_cells(manager) -> None:
+    "Run the code cells of papermill's notebook `manager` one by one in this process, up to the first that fails."
+    outputs = []
+    shell = notebook_shell(outputs)
+    with redirect_stdout(_Stdout(outputs)):
+        for i, cell in enumerate(manager.nb.cells):
+            if cell.cell_type == "code" and cell.source.strip():
+                manager.cell_start(cell, i)
+                done = shell.run_cell(cell.source)
+                cell.outputs, outputs[:] = _joined(outputs), []
+                if not done.success:
+                    return manager.cell_exception(cell, i)
+                manager.cell_complete(cell, i)
 
 # %% ../nbs/00_stage.ipynb #8da761a5
 def write_report(nb, stem: str, base: Path, header: str, values: dict) -> list[Path]:
@@ -383,18 +462,23 @@ def write_report(nb, stem: str, base: Path, header: str, values: dict) -> list[P
 
 # %% ../nbs/00_stage.ipynb #d045a6d3
 def run(name: str) -> list[Path]:
-    """Run the stage `name` of the repository of the working directory; the paths of its report.
+    """Run the stage `name` of the repository of the working directory in this process, which should be new and `pin`ned; the paths of its report.
 
     Raises InputError for a wrong parameter or input; a notebook that fails otherwise raises papermill's error with its traceback."""
     quick_nbformat()
-    sys.modules["pyarrow.fs"] = None  # papermill would load it for Hadoop
+    stores = dict.fromkeys(("pyarrow.fs", "boto3"))  # papermill would load them for Hadoop and S3
+    sys.modules |= stores
     import nbformat, papermill
-
-    del sys.modules["pyarrow.fs"]
-
-    logging.getLogger("papermill").setLevel(logging.ERROR)  # it warns of parameters whose types it cannot read; they are checked above
+    from papermill.engines import Engine, papermill_engines
     from papermill.exceptions import PapermillExecutionError
 
+    for store in stores:
+        del sys.modules[store]
+    import ipykernel  # by which a module's last lines know that they are a notebook's
+
+    logging.getLogger("papermill").setLevel(logging.ERROR)  # it warns of parameters whose types it cannot read; they are checked below
+    run_here = lambda manager, kernel, **_: run_cells(manager)
+    papermill_engines.register("here", type("Here", (Engine,), {"execute_managed_notebook": staticmethod(run_here)}))
     base, path = root(), notebook_path(name)
     nb = nbformat.read(path, as_version=4)
     try:
@@ -404,7 +488,7 @@ def run(name: str) -> list[Path]:
     values = check_params(name, sections().get(name), types)
     log.info("%s: runs %s with %s", name, path.name, values or "no parameters")
     began = time.monotonic()
-    os.environ.update(PINNED, PYTHONPATH=str(base), IPYTHONDIR=tempfile.mkdtemp(prefix="ipython-"))
+    os.environ["IPYTHONDIR"] = tempfile.mkdtemp(prefix="ipython-")
     warm = Thread(target=_warm_up)
     warm.start()
     try:
@@ -412,12 +496,10 @@ def run(name: str) -> list[Path]:
             str(path),
             None,
             parameters=values,
+            engine_name="here",
             cwd=str(base),
             progress_bar=False,
             request_save_on_cell_execute=False,
-            stderr_file=sys.stderr,
-            extra_arguments=["--log-level=CRITICAL", "--HistoryManager.enabled=False"],
-            shutdown_kernel="immediate",
         )
     except PapermillExecutionError as e:
         if e.ename == "InputError":
@@ -455,4 +537,5 @@ def main(argv: list[str] | None = None) -> int:
 # %% ../nbs/00_stage.ipynb #9b6c03e3
 #| eval: false
 if __name__ == "__main__" and "ipykernel" not in sys.modules:
+    pin()
     sys.exit(main())
