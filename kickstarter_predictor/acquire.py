@@ -8,11 +8,11 @@ __all__ = ['log', 'Time', 'Count', 'Id', 'decode', 'COLUMNS', 'SCHEMA', 'SUFFIXE
            'snapshot_time', 'Findings', 'reason', 'snapshot_files', 'readable', 'Bounded', 'open_snapshot',
            'check_beginning', 'checked_members', 'Part', 'parts', 'text_lines', 'json_lines', 'json_array', 'nested',
            'CsvLines', 'csv_rows', 'csv_header', 'csv_record', 'csv_records', 'reader_of', 'crawl_name', 'records',
-           'newest', 'updated', 'chosen', 'batches', 'read_file', 'projects_schema', 'check_schema', 'acquire', 'amiss',
-           'describe', 'Transient', 'Changed', 'Retry', 'faults', 'Version', 'Answer', 's3_client', 'Access',
-           'split_s3', 'local', 'asker', 'Stream', 'parts_md5', 'md5', 'matches', 'unpacks', 'damage', 'same_file',
-           'get', 'Offer', 'objects', 'newest_first', 'Target', 'clean_up', 'copy_object', 'places', 'mirror', 'wanted',
-           'main']
+           'newest', 'updated', 'chosen', 'batches', 'read_file', 'projects_schema', 'check_schema', 'check_projects',
+           'acquire', 'amiss', 'describe', 'Transient', 'Changed', 'Retry', 'faults', 'Version', 'Answer', 's3_client',
+           'Access', 'split_s3', 'local', 'asker', 'Stream', 'parts_md5', 'md5', 'matches', 'unpacks', 'damage',
+           'same_file', 'get', 'Offer', 'objects', 'newest_first', 'Target', 'clean_up', 'copy_object', 'places',
+           'mirror', 'wanted', 'main']
 
 # %% ../nbs/01_acquire.ipynb #593f6760
 import argparse, base64, codecs, csv, errno, hashlib, io, itertools, json, lzma, os, random, re, shutil, signal, stat, sys, tempfile, threading, time, typing
@@ -28,7 +28,7 @@ from operator import attrgetter
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from urllib.parse import quote, unquote, urlsplit
 
-import ijson, msgspec, pydantic_core
+import msgspec
 import numpy as np, pandas as pd, pyarrow as pa, pyarrow.compute as pc, pyarrow.parquet as pq
 from isal import igzip, isal_zlib
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -405,6 +405,8 @@ def json_lines(stream: io.BufferedReader, label: str, found: Findings, member: s
 
 def json_array(stream: io.BufferedReader, label: str, found: Findings, member: str = "") -> typing.Iterator[Line]:
     "Each good record of a JSON array; what is wrong with one goes to `found` with its place, counted from 1."
+    import ijson
+
     number = 0
     try:
         for number, item in enumerate(ijson.items(stream, "item", use_float=True), 1):
@@ -443,7 +445,9 @@ def nested(cell: str, kind: type) -> tuple[typing.Any, str]:
         if (found := _decoded(text.encode(), kind)) is not None:
             return found, how
     try:
-        return msgspec.convert(pydantic_core.from_json(quoted, allow_partial=True), kind), "cut off or broken, read as far as possible"
+        from pydantic_core import from_json
+
+        return msgspec.convert(from_json(quoted, allow_partial=True), kind), "cut off or broken, read as far as possible"
     except (ValueError, RecursionError):
         return None, "unreadable, left empty"
 
@@ -676,18 +680,20 @@ def read_file(
     return index.assign(row=np.arange(len(index))), counts | {"others": others}, found
 
 # %% ../nbs/01_acquire.ipynb #cef7084d
+_EARLIEST, _LATEST = pd.Timestamp("1970-01-01", tz="UTC"), pd.Timestamp("2100-01-01", tz="UTC")
+_TIMES = ("created_at", "launched_at", "deadline")
+
+
 def projects_schema():
     "What every row of `projects.parquet` satisfies, by the columns that must satisfy anything (a pandera schema)."
     import pandera.pandas as pandera
 
-    earliest, latest = pd.Timestamp("1970-01-01", tz="UTC"), pd.Timestamp("2100-01-01", tz="UTC")
-    times = ("created_at", "launched_at", "deadline")
     return pandera.DataFrameSchema(
         {
             "id": pandera.Column("int64", pandera.Check.gt(0), unique=True),
             "state": pandera.Column(str),
             "goal": pandera.Column("float64", nullable=False),
-            **{c: pandera.Column(checks=pandera.Check.in_range(earliest, latest), nullable=True) for c in times},
+            **{c: pandera.Column(checks=pandera.Check.in_range(_EARLIEST, _LATEST), nullable=True) for c in _TIMES},
         },
         strict=True,
     )
@@ -703,6 +709,26 @@ def check_schema(schema, frame: pd.DataFrame, name: str) -> pd.DataFrame:
         cases = getattr(e, "failure_cases", None)
         first = f" (first: {cases['failure_case'].iloc[0]!r})" if isinstance(cases, pd.DataFrame) and len(cases) else ""
         raise InputError(f"{name}: column {getattr(e.schema, 'name', None)} fails {e.check}{first}") from None
+
+# %% ../nbs/01_acquire.ipynb #cb81ffe9
+def _sound(rows: pa.Table) -> bool:
+    "Whether `rows` satisfy `projects_schema`."
+    ids, goals = rows["id"], rows["goal"]
+    spans = [pc.min_max(rows[c]).as_py() for c in _TIMES]
+    return (
+        not any(rows[c].null_count for c in ("id", "state", "goal"))
+        and not pc.any(pc.is_nan(goals)).as_py()
+        and pc.min(ids).as_py() > 0
+        and pc.count_distinct(ids).as_py() == len(rows)
+        and all(s["min"] is None or (s["min"] >= _EARLIEST and s["max"] <= _LATEST) for s in spans)
+    )
+
+
+def check_projects(rows: pa.Table) -> None:
+    "Raise an InputError that names column and first bad value unless the non-empty `rows`, columns as in `SCHEMA`, satisfy `projects_schema`."
+    if not _sound(rows):
+        schema = projects_schema()
+        check_schema(schema, rows.select(list(schema.columns)).to_pandas(), "projects")
 
 # %% ../nbs/01_acquire.ipynb #e513d125
 _GROUP = 20_000  # rows written, and checked, at a time
@@ -724,12 +750,12 @@ def _winners(index: pd.DataFrame, folder: Path) -> typing.Iterator[pa.RecordBatc
 
 
 def _merge(index: pd.DataFrame, folder: Path, out: Path) -> None:
-    schema, waiting = projects_schema(), []
+    waiting = []
     with pq.ParquetWriter(out, SCHEMA, compression="zstd") as writer:
 
         def write():
             table = pa.Table.from_batches(waiting)
-            check_schema(schema, table.select(list(schema.columns)).to_pandas(), "projects")
+            check_projects(table)
             writer.write_table(table)
             waiting.clear()
 

@@ -323,7 +323,7 @@ a.acquire(sys.argv[1], sys.argv[2], quiet=True)
 """
 
 
-@pytest.mark.parametrize("moment", ["to_batch", "check_schema"], ids=["while reading", "while writing the table"])
+@pytest.mark.parametrize("moment", ["to_batch", "check_projects"], ids=["while reading", "while writing the table"])
 def test_killed_in_the_middle(moment, sample, tmp_path):
     data, out = tmp_path / "data", tmp_path / "out" / "projects.parquet"
     data.mkdir()
