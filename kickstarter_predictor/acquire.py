@@ -4,22 +4,23 @@
 
 # %% auto #0
 __all__ = ['log', 'Time', 'Count', 'Id', 'decode', 'COLUMNS', 'SCHEMA', 'SUFFIXES', 'EXPANSION', 'FREE', 'LONGEST', 'BATCH',
-           'SYNTHETIC', 'BUCKET', 'PREFIX', 'PART', 'Category', 'Creator', 'Location', 'Project', 'Line', 'to_batch',
-           'snapshot_time', 'Findings', 'reason', 'snapshot_files', 'readable', 'Bounded', 'open_snapshot',
-           'check_beginning', 'checked_members', 'Part', 'parts', 'text_lines', 'json_lines', 'json_array', 'nested',
-           'CsvLines', 'csv_rows', 'csv_header', 'csv_record', 'csv_records', 'reader_of', 'crawl_name', 'records',
-           'newest', 'updated', 'chosen', 'batches', 'read_file', 'projects_schema', 'check_schema', 'check_projects',
-           'acquire', 'amiss', 'describe', 'Transient', 'Changed', 'Retry', 'faults', 'Version', 'Answer', 's3_client',
-           'Access', 'split_s3', 'local', 'asker', 'Stream', 'parts_md5', 'md5', 'matches', 'unpacks', 'damage',
-           'same_file', 'get', 'Offer', 'objects', 'newest_first', 'Target', 'clean_up', 'copy_object', 'places',
-           'mirror', 'wanted', 'main']
+           'ENGINES', 'WAIT', 'SYNTHETIC', 'BUCKET', 'PREFIX', 'PART', 'Category', 'Creator', 'Location', 'Project',
+           'Line', 'to_batch', 'snapshot_time', 'Findings', 'reason', 'snapshot_files', 'readable', 'Bounded',
+           'open_snapshot', 'check_beginning', 'checked_members', 'Part', 'parts', 'text_lines', 'json_lines',
+           'json_array', 'nested', 'CsvLines', 'csv_rows', 'csv_header', 'csv_record', 'csv_records', 'reader_of',
+           'crawl_name', 'records', 'newest', 'updated', 'chosen', 'batches', 'read_file', 'How', 'table_of',
+           'local_tables', 'dask_tables', 'projects_schema', 'check_schema', 'check_projects', 'acquire', 'amiss',
+           'describe', 'Transient', 'Changed', 'Retry', 'faults', 'Version', 'Answer', 's3_client', 'Access',
+           'split_s3', 'local', 'asker', 'Stream', 'parts_md5', 'md5', 'matches', 'unpacks', 'damage', 'same_file',
+           'get', 'Offer', 'objects', 'newest_first', 'Target', 'clean_up', 'copy_object', 'places', 'mirror', 'wanted',
+           'main']
 
 # %% ../nbs/01_acquire.ipynb #593f6760
-import argparse, base64, codecs, csv, errno, hashlib, io, itertools, json, lzma, os, random, re, shutil, signal, stat, sys, tempfile, threading, time, typing
+import argparse, base64, codecs, csv, errno, hashlib, io, itertools, json, lzma, os, random, re, shutil, signal, socket, stat, sys, tempfile, threading, time, typing, uuid
 import zipfile, zlib
 from collections import Counter, deque
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from email.utils import formatdate, parsedate_to_datetime
 from functools import partial
@@ -679,6 +680,120 @@ def read_file(
     counts |= {"repaired": found.repaired, "robots": dict(robots), "reasons": dict(found.rejected), "repairs": dict(found.repairs)}
     return index.assign(row=np.arange(len(index))), counts | {"others": others}, found
 
+# %% ../nbs/01_acquire.ipynb #9c8b33b4
+ENGINES = ("local", "dask")
+WAIT = 30  # seconds for a scheduler, and then for its first worker
+
+
+class How(typing.NamedTuple):
+    "How a file is read: the folder `within` which its path may name the crawl, the share of projects wanted, and how many rejects are kept."
+
+    within: Path
+    limit: float
+    seed: int
+    kept: int
+
+
+def table_of(path: Path, to: Path | str, how: How, tick=lambda done: None) -> tuple[pd.DataFrame, dict, Findings]:
+    "Read the snapshot `path` into the Arrow file `to`, a path or s3:// address, which is there as a whole or not at all; returns what `read_file` does."
+    read = partial(read_file, path, keep=partial(chosen, limit=how.limit, seed=how.seed), kept=how.kept, within=how.within, tick=tick)
+    log.info("%s: begins", path.name)
+    if str(to).startswith("s3://"):
+        with tempfile.TemporaryDirectory(prefix="acquire-") as tmp:
+            (bucket, key), part = split_s3(to), Path(tmp) / "part.arrow"
+            found = read(part=part)
+            copy_object(str(part), Target(Access().client(bucket), bucket, key), quiet=True)
+        return found
+    with atomic(Path(to)) as part:
+        return read(part=part)
+
+
+def local_tables(files: list[tuple[str, Path]], how: How, folder: Path, bar: tqdm) -> typing.Iterator[tuple]:
+    "What `table_of` found in each of `files` (sha256, path), read in turn into `folder`/rank.arrow."
+    for rank, (_, path) in enumerate(files):
+        start = bar.n
+        tick = lambda done: bar.update(start + done - bar.n)
+        yield table_of(path.absolute(), folder / f"{rank}.arrow", how, tick)
+        tick(path.stat().st_size)
+
+# %% ../nbs/01_acquire.ipynb #bbe76dbe
+@contextmanager
+def _cluster(scheduler: str | None):
+    "A client of the Dask `scheduler` at this address, or of one that is started here with a worker a core."
+    try:
+        from distributed import Client, LocalCluster
+    except ImportError:
+        raise InputError(
+            "params.yaml: acquire.engine = dask, but Dask is not installed; pip install 'kickstarter-predictor[dask]', or set it to local"
+        ) from None
+    with ExitStack() as stack:
+        if scheduler is None:
+            scheduler = stack.enter_context(LocalCluster(n_workers=os.cpu_count(), threads_per_worker=1, dashboard_address=None))
+        said = lambda what: InputError(f"params.yaml: acquire.scheduler = {scheduler}: {what}")
+        try:
+            client = stack.enter_context(Client(scheduler, timeout=WAIT, set_as_default=False))
+        except (OSError, ValueError, TimeoutError):
+            raise said(f"does not answer within {WAIT} s; is it running there, and is its address tcp://host:port?") from None
+        try:
+            client.wait_for_workers(1, timeout=WAIT)
+        except TimeoutError:
+            raise said(f"has no worker within {WAIT} s; start some with `dask worker {scheduler}`") from None
+        yield client
+
+
+@contextmanager
+def _shared_place(shared: str):
+    "A new place of its own within the folder or s3:// prefix `shared`, emptied at the end."
+    name = f"acquire-{uuid.uuid4().hex}"
+    if shared.startswith("s3://"):
+        place, (bucket, prefix) = f"{shared.rstrip('/')}/{name}", split_s3(shared)
+        client, key = Access().client(bucket), f"{prefix.rstrip('/')}/{name}/".lstrip("/")
+        objects(client, bucket, key, Retry())
+        try:
+            yield place
+        finally:
+            for o in objects(client, bucket, key, Retry()):
+                Target(client, bucket, o["Key"]).call("delete_object")
+        return
+    place = Path(shared).resolve() / name
+    try:
+        place.mkdir(parents=True)
+    except OSError as e:
+        raise InputError(f"params.yaml: acquire.shared = {shared}: cannot be written ({e.strerror})") from None
+    try:
+        yield str(place)
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def dask_tables(
+    files: list[tuple[str, Path]], how: How, folder: Path, bar: tqdm, scheduler: str | None, shared: str | None
+) -> typing.Iterator[tuple]:
+    """What `table_of` found in each of `files` (sha256, path), in their order, each read by some worker of the Dask cluster of `scheduler` (None: one of
+    this machine's cores) into the folder or s3:// prefix `shared`, and brought to `folder`/rank.arrow. Raises InputError if they cannot be reached."""
+    if scheduler and not shared:
+        raise InputError(f"params.yaml: acquire.shared is not set; name a folder or s3://bucket/prefix that all workers of {scheduler} reach")
+    from kickstarter_predictor.acquire import _on_worker  # what the workers can import, even if this runs in a notebook
+
+    with _shared_place(shared or str(folder)) as place, _cluster(scheduler) as client:
+        tables = [f"{place}/{rank}.arrow" for rank in range(len(files))]
+        tasks = [client.submit(_on_worker, path.absolute(), to, tuple(how), pure=False) for (_, path), to in zip(files, tables)]
+        for rank, (future, to, (_, path)) in enumerate(zip(tasks, tables, files)):
+            found, here = future.result(), folder / f"{rank}.arrow"
+            get(to, here, quiet=True) if to.startswith("s3://") else shutil.move(to, here)
+            future.release()
+            bar.update(path.stat().st_size)
+            yield found
+
+
+def _on_worker(path: Path, to: str, how: tuple) -> tuple[pd.DataFrame, dict, Findings]:
+    if not path.exists():
+        raise InputError(f"{path.name}: is not on the worker {socket.gethostname()}; the snapshots must lie under the same path on all")
+    try:
+        return table_of(path, to, How(*how))
+    except OSError as e:
+        raise InputError(f"{path.name}: its table cannot be written to acquire.shared ({e.strerror or e})") from None
+
 # %% ../nbs/01_acquire.ipynb #cef7084d
 _EARLIEST, _LATEST = pd.Timestamp("1970-01-01", tz="UTC"), pd.Timestamp("2100-01-01", tz="UTC")
 _TIMES = ("created_at", "launched_at", "deadline")
@@ -786,12 +901,16 @@ def _room(out: Path):
 
 
 def acquire(
-    source: Path, out: Path, limit: float = 1.0, seed: int = 0, kept_rejects: int = 1_000, quiet: bool = False
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+    source: Path, out: Path, limit: float = 1.0, seed: int = 0, kept_rejects: int = 1_000, quiet: bool = False,
+    engine: str = "local", scheduler: str | None = None, shared: str | None = None,
+) -> tuple[pd.DataFrame, pd.DataFrame]:  # fmt: skip
     """Write the projects of every snapshot under `source` (a file or folder) to the Parquet file `out`, one row each.
 
+    `engine` is `local` or `dask`, with the address of its `scheduler` and the place `shared` by all workers (see `dask_tables`); the result is the same.
     Returns (provenance, rejects): a row a file with lines = rejected + left_out + duplicates + projects, and a row a rejected line.
     Raises InputError, with `out` as it was, if a file cannot be read. Rows stand in the order of newest file, then line."""
+    if engine not in ENGINES:
+        raise InputError(f"params.yaml: acquire.engine = {engine}: no such engine; there are {', '.join(ENGINES)}")
     source, out = Path(source), Path(out)
     files, others = snapshot_files(source)
     name = lambda p: p.relative_to(source).as_posix() if source.is_dir() else p.name
@@ -799,17 +918,12 @@ def acquire(
     bar = tqdm(total=sum(p.stat().st_size for _, p in files), unit="B", unit_scale=True, desc="acquire", disable=quiet or None)
     table, rejects, index = [], [], None
     with _room(out), tempfile.TemporaryDirectory(prefix="acquire-") as tmp, bar:
-        for rank, (sha, path) in enumerate(files):
-            log.info("%s: begins", path.name)
-            start, said = bar.n, path.stat()
-            tick = lambda done: bar.update(start + done - bar.n)
-            new, counts, found = read_file(
-                path, Path(tmp) / f"{rank}.arrow", lambda ids: chosen(ids, limit, seed), kept_rejects, source.parent, tick
-            )
-            tick(said.st_size)
+        how = How(source.parent.absolute(), limit, seed, kept_rejects)
+        tables = local_tables(files, how, Path(tmp), bar) if engine == "local" else dask_tables(files, how, Path(tmp), bar, scheduler, shared)
+        for rank, ((new, counts, found), (sha, path)) in enumerate(zip(tables, files)):
             index = updated(index, new.assign(file=rank))
             log.info("%s: %s", path.name, {k: counts[k] for k in ("lines", "rejected", "left_out")})
-            table.append({"file": name(path), "bytes": said.st_size, "sha256": sha, **counts, "kept": len(new)})
+            table.append({"file": name(path), "bytes": path.stat().st_size, "sha256": sha, **counts, "kept": len(new)})
             rejects += [(f"{name(path)}/{member}".rstrip("/"), line, why) for member, line, why in found.rejects]
         if index.empty:
             raise InputError(f"params.yaml: acquire.limit = {limit} leaves no project; raise it")
