@@ -299,8 +299,7 @@ FAMILIES = {
     ),
 }
 
-
-#| export
+# %% ../nbs/05_tune.ipynb #cf6273b3
 def fit_family(name: str, X: np.ndarray, y: np.ndarray, settings: dict, seed: int = 0, threads: int = 1, scheduler: str | None = None) -> Model:
     "A model of the family `name` with `settings`, fitted to X (n, features; the last ones the numbers of `LEVELS`) and the labels y; XGBoost on the Dask cluster `scheduler`, if any."
     where = {"scheduler": scheduler} if name == "XGBoost" else {}
