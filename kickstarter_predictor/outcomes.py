@@ -5,18 +5,18 @@
 # %% auto #0
 __all__ = ['log', 'LETTER', 'RAREST', 'EDIT', 'MOST_EDITS', 'WHOLE', 'CUT', 'LESS', 'WINDOW_SCALE', 'PUNCTUAL', 'SAME_COUNTRY',
            'SAME_CATEGORY', 'SAME_PARENT', 'OTHER_EDITION', 'TRY', 'APART', 'ENDED', 'CHUNK', 'HERE', 'DAMAGE', 'Name',
-           'plain_words', 'folded', 'to_name', 'rarities', 'name_bits', 'other_words', 'Rules', 'level_bits',
-           'launch_bits', 'target', 'akin', 'to_tries', 'to_days', 'campaigns_of', 'read_snapshots', 'wanted_projects',
-           'head', 'nearest', 'country_bits', 'category_bits', 'weighed', 'probable', 'Verdict', 'linked', 'by_creator',
-           'verdict_by_link', 'verdict_by_name', 'verdicts', 'near_duplicate', 'as_tried', 'Simulated', 'simulated',
-           'interval', 'judged', 'figures', 'changes', 'labels', 'listing', 'to_markdown', 'to_csv', 'Run', 'match',
-           'update', 'summary', 'rules_in_force', 'limits', 'main']
+           'plain_words', 'folded', 'to_name', 'rarities', 'summed_bits', 'name_bits', 'other_words', 'Rules',
+           'level_bits', 'launch_bits', 'target', 'akin', 'to_tries', 'to_days', 'campaigns_of', 'read_snapshots',
+           'wanted_projects', 'head', 'nearest', 'country_bits', 'category_bits', 'weighed', 'probable', 'Verdict',
+           'linked', 'by_creator', 'verdict_by_link', 'verdict_by_name', 'verdicts', 'near_duplicate', 'as_tried',
+           'Simulated', 'simulated', 'interval', 'judged', 'figures', 'changes', 'labels', 'listing', 'to_markdown',
+           'to_csv', 'Run', 'match', 'update', 'summary', 'rules_in_force', 'limits', 'main']
 
 # %% ../nbs/09_outcomes.ipynb #921832a0
 import argparse, csv, io, re, shutil, sys, tempfile, unicodedata
 from collections import Counter
 from datetime import datetime, timedelta, timezone
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Callable, Iterable, Mapping, NamedTuple, Sequence
 
@@ -90,31 +90,38 @@ def rarities(names: Iterable[Name]) -> Callable[[str], float]:
     return lambda word: min(RAREST, -float(np.log2((counts[word] + _BELIEVED * _USUAL) / (n + _BELIEVED))))
 
 
-def _aligned(a: str, b: str, weights: np.ndarray) -> float:
-    "Bits for the letters of `b` that are in `a`, of these `weights`, less those for what was changed."
+def summed_bits(name: Name, rarity: Callable[[str], float]) -> list[float]:
+    "The bits of the first 0, 1, 2, ... letters of the text of `name`: of each word `LETTER` a letter, up to its rarity."
+    summed = [0.0]
+    for word in name.words:
+        rare, before = rarity(word), summed[-1]
+        summed += [before + min(LETTER * i, rare) for i in range(1, len(word) + 1)]
+        summed.append(summed[-1])  # the blank behind it
+    return summed[: len(name.text) + 1]
+
+
+def _aligned(a: str, b: str, summed: Sequence[float]) -> float:
+    "Bits for the letters of `b` that are in `a`, by the `summed` bits of `b`, less those for what was changed."
     bits = 0.0
     for tag, i1, i2, j1, j2 in Levenshtein.opcodes(a, b):
         if tag == "equal":
-            bits += weights[j1:j2].sum()
+            bits += summed[j2] - summed[j1]
         else:
             letters = max(i2 - i1 - a.count(" ", i1, i2), j2 - j1 - b.count(" ", j1, j2))
             bits -= EDIT * min(letters, MOST_EDITS) or EDIT / 8  # only a blank
     return bits
 
 
-def name_bits(asked: Name, found: Name, rarity: Callable[[str], float]) -> float:
-    "Bits by which the name `asked` speaks for being the name `found`: as a whole, or one of them without its end or beginning."
-    weights = np.concatenate([np.append(np.diff(np.minimum(LETTER * np.arange(len(w) + 1), rarity(w))), 0.0) for w in found.words] or [[]])[
-        :-1
-    ]
+def name_bits(asked: Name, found: Name, summed: Sequence[float]) -> float:
+    "Bits by which the name `asked` speaks for being the name `found` (of the `summed_bits`): as a whole, or one of them without its end or beginning."
     a, b, n = asked.text, found.text, min(len(asked.text), len(found.text))
     if not n:
         return 0.0
     if asked.text.replace(" ", "") == found.text.replace(" ", ""):
-        return float(weights.sum()) + WHOLE
-    parts = [_aligned(a, b, weights) + WHOLE]
+        return summed[-1] + WHOLE
+    parts = [_aligned(a, b, summed) + WHOLE]
     if len(a) != len(b):
-        parts += [_aligned(a[:n], b[:n], weights[:n]) - (CUT if n == len(a) else LESS), _aligned(a[-n:], b[-n:], weights[-n:]) - LESS]
+        parts += [_aligned(a[:n], b[:n], summed) - (CUT if n == len(a) else LESS), _aligned(a[-n:], b[-n:], summed[-n - 1 :]) - LESS]
     return float(max(parts))
 
 # %% ../nbs/09_outcomes.ipynb #aebdf225
@@ -335,8 +342,9 @@ def weighed(pairs: pd.DataFrame, asked: pd.DataFrame, projects: pd.DataFrame, ru
     and whether the project is of another `edition`, and whether what was asked has `other` words."""
     a, b = asked.iloc[pairs["asked"]].reset_index(drop=True), projects.iloc[pairs["project"]].reset_index(drop=True)
     rarity, titles = rarities(projects["title"]), list(zip(a["title"], b["title"]))
+    summed = cache(lambda name: summed_bits(name, rarity))
     bits = {
-        "name": np.array([name_bits(x, y, rarity) for x, y in titles], float),
+        "name": np.array([name_bits(x, y, summed(y)) for x, y in titles], float),
         "country": country_bits(a, b, projects),
         "category": category_bits(a, b, projects),
         "launch": launch_bits((b["day"] - a["day"].astype(int)).to_numpy(), rules),
@@ -444,9 +452,11 @@ def verdicts(tries: pd.DataFrame, projects: pd.DataFrame, rules: Rules = Rules()
     )
     asked = asked[asked["title"].map(lambda t: bool(t.text)).astype(bool)].reset_index(drop=True)
     links = unlinked.dropna(subset="target").groupby("campaign")["target"].last()
+    there = projects[["id", "title", "creator_id"]]
     for campaign, pairs in probable(weighed(nearest(asked, projects, rules), asked, projects, rules)).groupby("campaign"):
-        mine = by_creator(links.get(campaign), projects.iloc[pairs["project"]]).to_numpy()
-        found[campaign] = verdict_by_name(pairs[mine], projects, rules)
+        if link := links.get(campaign):
+            pairs = pairs[by_creator(link, there.iloc[pairs["project"]]).to_numpy()]
+        found[campaign] = verdict_by_name(pairs, there, rules)
     return {c: found.get(c, Verdict("none")) for c in tries["campaign"].unique()}
 
 # %% ../nbs/09_outcomes.ipynb #77948f6a
