@@ -24,6 +24,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from email.utils import formatdate, parsedate_to_datetime
 from functools import partial
+from importlib import import_module
 from itertools import islice
 from operator import attrgetter
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -740,7 +741,7 @@ def _cluster(scheduler: str | None):
             raise said(f"has no worker within {WAIT} s; start some with `dask worker {scheduler}`") from None
         yield client
 
-
+# %% ../nbs/01_acquire.ipynb #a5ebd1b7
 @contextmanager
 def _shared_place(shared: str):
     "A new place of its own within the folder or s3:// prefix `shared`, emptied at the end."
@@ -765,7 +766,7 @@ def _shared_place(shared: str):
     finally:
         shutil.rmtree(place, ignore_errors=True)
 
-
+# %% ../nbs/01_acquire.ipynb #ff0d28df
 def dask_tables(
     files: list[tuple[str, Path]], how: How, folder: Path, bar: tqdm, scheduler: str | None, shared: str | None
 ) -> typing.Iterator[tuple]:
@@ -773,11 +774,11 @@ def dask_tables(
     this machine's cores) into the folder or s3:// prefix `shared`, and brought to `folder`/rank.arrow. Raises InputError if they cannot be reached."""
     if scheduler and not shared:
         raise InputError(f"params.yaml: acquire.shared is not set; name a folder or s3://bucket/prefix that all workers of {scheduler} reach")
-    from kickstarter_predictor.acquire import _on_worker  # what the workers can import, even if this runs in a notebook
+    read = import_module("kickstarter_predictor.acquire")._on_worker  # what the workers can import, even if this runs in a notebook
 
     with _shared_place(shared or str(folder)) as place, _cluster(scheduler) as client:
         tables = [f"{place}/{rank}.arrow" for rank in range(len(files))]
-        tasks = [client.submit(_on_worker, path.absolute(), to, tuple(how), pure=False) for (_, path), to in zip(files, tables)]
+        tasks = [client.submit(read, path.absolute(), to, tuple(how), pure=False) for (_, path), to in zip(files, tables)]
         for rank, (future, to, (_, path)) in enumerate(zip(tasks, tables, files)):
             found, here = future.result(), folder / f"{rank}.arrow"
             get(to, here, quiet=True) if to.startswith("s3://") else shutil.move(to, here)

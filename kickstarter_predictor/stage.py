@@ -299,7 +299,7 @@ details {{ margin-top: 3rem; border-top: 1px solid #dde3ea; padding-top: 1rem; }
 </body></html>
 """
 
-
+# %% ../nbs/00_stage.ipynb #8cbba79b
 def _exported(nb, files: str, with_code: bool) -> tuple[str, dict[str, bytes]]:
     from nbconvert import MarkdownExporter
 

@@ -86,30 +86,49 @@ def assert_same(found, wanted):
     for a, b in zip(found[1:], wanted[1:]): pd.testing.assert_frame_equal(a, b)
 
 
+ACQUIRE = """
+import sys
+from pathlib import Path
+from kickstarter_predictor.acquire import acquire
+source, out, scheduler, shared = sys.argv[1:]
+provenance, rejects = acquire(Path(source), Path(out) / "projects.parquet", quiet=True, engine="dask", scheduler=scheduler, shared=shared)
+provenance.to_json(Path(out) / "provenance.json")
+rejects.to_csv(Path(out) / "rejects.csv")
+"""
+
+
+def stop_in_the_middle(workers, shared):
+    "Stop both workers while each has a table that it has begun and not ended."
+    end = time.monotonic() + 120
+    while time.monotonic() < end:
+        if len(list(shared.glob("acquire-*/.tmp-*"))) == 2:
+            for w in workers: w.send_signal(signal.SIGSTOP)
+            time.sleep(0.05)
+            if len(list(shared.glob("acquire-*/.tmp-*/*.arrow"))) == 2: return
+            for w in workers: w.send_signal(signal.SIGCONT)
+        time.sleep(0.002)
+    pytest.fail("the workers were never both in the middle of a file")
+
+
 def test_a_worker_is_killed_in_the_middle(cluster, data, local, tmp_path):
     shared = tmp_path / "shared"
-    code = "import sys; from test_dask import *; from pathlib import Path as P; s = result(P(sys.argv[1]), P(sys.argv[2]), engine='dask', scheduler=sys.argv[3], shared=sys.argv[4]); pd.to_pickle(s[1:], P(sys.argv[2]) / 'said')"
-    code = code.replace("pd.to_pickle(s[1:], P(sys.argv[2]) / 'said')", "s[1].to_json(P(sys.argv[2]) / 'provenance.json'); s[2].to_csv(P(sys.argv[2]) / 'rejects.csv')")
-    ours = subprocess.Popen([sys.executable, "-c", code, str(data), str(tmp_path), cluster.address, str(shared)], env=cluster.env | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"})
-    end = time.monotonic() + 60
-    while not list(shared.glob("acquire-*/.tmp-*")) and time.monotonic() < end: time.sleep(0.002)
-    os.kill(cluster.workers[0].pid, signal.SIGSTOP)  # so that what it has begun is not done before it dies
-    begun = len(list(shared.glob("acquire-*/.tmp-*")))
+    ours = cluster.start(ACQUIRE, str(data), str(tmp_path), cluster.address, str(shared))
+    stop_in_the_middle(cluster.workers, shared)
     cluster.workers[0].kill()
-    assert cluster.workers[0].wait() == -signal.SIGKILL and begun and ours.poll() is None
+    assert cluster.workers[0].wait() == -signal.SIGKILL and ours.poll() is None
+    cluster.workers[1].send_signal(signal.SIGCONT)
     assert ours.wait(120) == 0
     assert (tmp_path / "projects.parquet").read_bytes() == local[0] and list(shared.iterdir()) == []
     assert (tmp_path / "provenance.json").read_text() == local[1].to_json() and (tmp_path / "rejects.csv").read_text() == local[2].to_csv()
 
 
-def test_tables_on_s3(rclone, cluster, data, local, tmp_path, monkeypatch):
+def test_tables_on_s3(rclone, data, local, tmp_path, monkeypatch, request):
     monkeypatch.setenv("AWS_ENDPOINT_URL", rclone.url)
     rclone.client.create_bucket(Bucket="tables")
-    cluster.stop()
-    second = Cluster(tmp_path)
-    try: assert_same(result(data, tmp_path, engine="dask", scheduler=second.address, shared="s3://tables/of/all"), local)
-    finally: second.stop()
+    cluster = request.getfixturevalue("cluster")  # whose workers have the address in their environment
+    assert_same(result(data, tmp_path, engine="dask", scheduler=cluster.address, shared="s3://tables/of/all"), local)
     assert not rclone.client.list_objects_v2(Bucket="tables").get("Contents")
+    with pytest.raises(InputError, match="there is no such bucket"): result(data, tmp_path, engine="dask", scheduler=cluster.address, shared="s3://nowhere")
 
 
 def test_a_cluster_of_our_own(data, local, tmp_path):
