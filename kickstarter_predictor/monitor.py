@@ -10,8 +10,9 @@ __all__ = ['MIN_EVENTS', 'MIN_CLASS', 'LINES', 'NUMBERS', 'LEVELS', 'PRACTICAL',
 # %% ../nbs/10_monitor.ipynb #201c0c2b
 import argparse, json, sys, tempfile
 from collections import Counter
+from functools import lru_cache
 from pathlib import Path
-from typing import Mapping, NamedTuple
+from typing import Mapping, NamedTuple, Sequence
 
 import numpy as np
 import pandas as pd
@@ -97,11 +98,18 @@ def kept(y, p) -> Kept:
 LINES = {"AUC": "auc_z", "Brier score": "brier_z", "successes": "successes_z"}
 
 
+@lru_cache(maxsize=1024)
+def _beyond(law: str, tail: float, *shape) -> float:
+    "What a variable of the `law` (of scipy.stats) exceeds with probability `tail`."
+    import scipy.stats
+
+    return float(getattr(scipy.stats, law).isf(tail, *shape))
+
+
 def alarms(found: Kept, false_alarms: float = 0.01) -> dict[str, bool | None]:
     "{figure: whether it is beyond its alarm line}, None where there are too few to tell; each rings by chance with probability `false_alarms`."
-    from scipy.stats import norm
-
-    bounds = {"AUC": norm.isf(false_alarms), "Brier score": norm.isf(false_alarms), "successes": norm.isf(false_alarms / 2)}
+    one, two = _beyond("norm", false_alarms), _beyond("norm", false_alarms / 2)
+    bounds = {"AUC": one, "Brier score": one, "successes": two}
     z = {line: getattr(found, field) for line, field in LINES.items()}
     return {line: None if np.isnan(z[line]) else bool((abs(z[line]) if line == "successes" else z[line]) > bounds[line]) for line in LINES}
 
@@ -144,8 +152,8 @@ def inputs(frame: pd.DataFrame, usd_rates: Mapping[str, float] | None = None) ->
     return pd.DataFrame(numbers | levels, index=frame.index)
 
 
-def _shares(values: pd.Series) -> dict[str, float]:
-    return values.value_counts(normalize=True).sort_index().round(6).to_dict()
+def _shares(values: Sequence[str]) -> dict[str, float]:
+    return {level: round(count / len(values), 6) for level, count in sorted(Counter(values).items())}
 
 
 def reference(found: pd.DataFrame, bins: int = 10) -> dict:
@@ -157,13 +165,13 @@ def reference(found: pd.DataFrame, bins: int = 10) -> dict:
             edges = np.unique(np.quantile(values, np.arange(1, bins) / bins)).round(6).tolist()
             made[f] = {"n": len(values), "edges": edges, "shares": _shares(binned(values, edges))}
         elif len(values):
-            made[f] = {"n": len(values), "shares": _shares(values.astype(str))}
+            made[f] = {"n": len(values), "shares": _shares(values.astype(str).tolist())}
     return made
 
 
-def binned(values: pd.Series, edges: list[float]) -> pd.Series:
+def binned(values: pd.Series, edges: list[float]) -> list[str]:
     "The bin of each value, as text: how many of the `edges` are not above it."
-    return pd.Series(np.searchsorted(edges, values.to_numpy(float), side="right"), index=values.index).astype(str)
+    return list(map(str, np.searchsorted(edges, values.to_numpy(float), side="right").tolist()))
 
 # %% ../nbs/10_monitor.ipynb #e2a1a706
 class Drift(NamedTuple):
@@ -195,7 +203,7 @@ def drift(found: pd.DataFrame, known: Mapping, false_alarms: float = 0.01, new_l
     """How the visitors' inputs `found` differ from the training rows `known` (see `reference`), field by field.
 
     All fields together ring by chance with probability `false_alarms` at most. Values that training never saw ring where more than `new_levels` of all are such."""
-    from scipy.stats import binom, chi2
+    from scipy.stats import binom
 
     each, made = false_alarms / max(1, 2 * len(known)), []
     for field, ref in known.items():
@@ -204,10 +212,10 @@ def drift(found: pd.DataFrame, known: Mapping, false_alarms: float = 0.01, new_l
         if n < min_rows:
             made.append(Drift(field, n, float("nan"), float("nan"), float("nan"), "too few"))
             continue
-        counts = Counter(binned(values, ref["edges"]) if "edges" in ref else values.astype(str))
+        counts = Counter(binned(values, ref["edges"]) if "edges" in ref else values.astype(str).tolist())
         unseen = 0 if "edges" in ref else sum(c for level, c in counts.items() if level not in ref["shares"])
         psi, bins = stability(ref["shares"], counts)
-        line = max(PRACTICAL, float(chi2.isf(each, max(1, bins - 1))) * (1 / n + 1 / m))
+        line = max(PRACTICAL, _beyond("chi2", each, max(1, bins - 1)) * (1 / n + 1 / m))
         rung = ["drift"] * (psi > line) + ["new values"] * bool(binom.sf(unseen - 1, n, new_levels) < each)
         made.append(Drift(field, n, psi, line, unseen / n, ", ".join(rung)))
     return made
