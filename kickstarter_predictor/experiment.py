@@ -17,10 +17,10 @@ from .stage import InputError, lazy, param
 pd = lazy("pandas")
 
 # %% auto #0
-__all__ = ['pd', 'ARMS', 'CAP', 'MISMATCH', 'arm_size', 'power_of', 'spent', 'boundaries', 'crossing', 'inflation', 'arm_of',
-           'assigner', 'balance', 'read_log', 'visitors_of', 'Traffic', 'simulated_log', 'Effect', 'effect', 'Adjusted',
-           'adjusted', 'looks', 'subgroup_effects', 'trials_z', 'operating', 'coverage', 'adjustment_trials',
-           'quick_adjusted', 'confounded']
+__all__ = ['pd', 'ARMS', 'CAP', 'PLAN', 'MISMATCH', 'arm_size', 'power_of', 'spent', 'boundaries', 'crossing', 'inflation',
+           'arm_of', 'assigner', 'balance', 'read_log', 'visitors_of', 'Traffic', 'simulated_log', 'Effect', 'effect',
+           'Adjusted', 'adjusted', 'looks', 'subgroup_effects', 'trials_z', 'operating', 'coverage',
+           'adjustment_trials', 'quick_adjusted', 'confounded']
 
 # %% ../nbs/09_experiment.ipynb #d805cc30
 ARMS = ("control", "treatment")
@@ -111,16 +111,19 @@ def arm_of(visitor: str, stratum: str, salt: str, share: float = 0.5) -> str:
     return ARMS[int.from_bytes(digest[:8], "big") / 2**64 < share]
 
 
+PLAN = ("probability-1", "kickstarter-predictor", 0.5)  # name, salt and share where there is no params.yaml
+
+
 def assigner() -> Callable[[str, str], tuple[str, str]] | None:
     """What the form asks for a new visitor's arm: (visitor, parent category) -> (experiment, arm).
 
     None where no experiment is on (`experiment.enabled` of params.yaml, or $KICKSTARTER_EXPERIMENT for one server) or nothing is recorded."""
     said = os.environ.get("KICKSTARTER_EXPERIMENT", "").strip().lower()
     try:
-        on = said not in ("off", "0", "no", "false") if said else param("experiment.enabled")
-        name, salt, share = (param(f"experiment.{k}") for k in ("name", "salt", "share"))
-    except InputError:  # no checkout
-        return None
+        enabled, *plan = (param(f"experiment.{k}") for k in ("enabled", "name", "salt", "share"))
+    except InputError:  # no checkout, but the library alone
+        enabled, plan = False, PLAN
+    on, (name, salt, share) = said not in ("off", "0", "no", "false") if said else enabled, plan
     return (lambda visitor, stratum: (name, arm_of(visitor, stratum, salt, share))) if on and switched_on() else None
 
 # %% ../nbs/09_experiment.ipynb #194db17c
