@@ -84,16 +84,14 @@ def find_studies(where):
     return {s.study_name: optuna.load_study(study_name=s.study_name, storage=storage) for s in storage.get_all_studies()}
 
 
-def kill_in_a_trial(process, where):
-    "Kill -9 `process` while it is between the first and the last fold of a trial; the trial's study and number in the plan."
+def stop_in_a_trial(process, where):
+    "Stop `process` between the first and the last fold of a trial, to be killed there; the trial's study and number in the plan."
     end = time.monotonic() + 120
     while time.monotonic() < end and process.poll() is None:
-        process.send_signal(signal.SIGSTOP)  # so that it is in the trial still when it is killed
+        process.send_signal(signal.SIGSTOP)
         for name, study in find_studies(where).items():
             for t in study.get_trials(states=[optuna.trial.TrialState.RUNNING]):
                 if t.user_attrs.get("worker", "").endswith(f":{process.pid}") and t.intermediate_values and "scores" not in t.user_attrs:
-                    process.kill()
-                    process.wait()
                     return name, t.user_attrs["number"]
         process.send_signal(signal.SIGCONT)
         time.sleep(0.05)
@@ -141,8 +139,14 @@ def storages(tmp_path_factory):
 def test_a_worker_killed_in_a_trial_changes_nothing(storages, kind, alone, tmp_path):
     where = storages(kind)
     checkout = Checkout(tmp_path / "x", features(), storage=where)
-    first, second = checkout.worker(), checkout.worker()
-    name, number = kill_in_a_trial(first, where)
+    first = checkout.worker()
+    name, number = stop_in_a_trial(first, where)
+    second = checkout.worker()
+    while not any(t.user_attrs.get("worker", "").endswith(f":{second.pid}") for s in find_studies(where).values() for t in s.trials):
+        assert second.poll() is None, second.communicate()
+        time.sleep(0.05)
+    first.kill()  # -9
+    first.wait()
     out, err = ended(second)
     assert "done" in out and "no sign of life" in err
     states = [t.state.name for t in find_studies(where)[name].trials if t.user_attrs.get("number") == number]
@@ -160,8 +164,13 @@ def test_a_search_goes_on_after_all_were_killed(storages, kind, alone, tmp_path,
         where = make_url(where)._replace(password=None).render_as_string()  # as it should stand there
         monkeypatch.setenv("KICKSTARTER_STORAGE_PASSWORD", servers.PASSWORD)
     checkout = Checkout(tmp_path / "x", features(), storage=where)
-    for process in [checkout.worker(), checkout.worker()]:
-        kill_in_a_trial(process, where)
+    workers = []
+    for _ in range(2):
+        workers.append(checkout.worker())
+        stop_in_a_trial(workers[-1], where)
+    for process in workers:
+        process.kill()
+        process.wait()
     half = settled(where)
     assert any(len(done) < 4 for done in half.values())
     ended(checkout.worker())
