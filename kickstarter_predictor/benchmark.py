@@ -7,14 +7,14 @@ __all__ = ['SIZES', 'KEPT', 'PIECES', 'Cost', 'peak_memory', 'cost', 'in_turn', 
            'generate', 'limit', 'ours', 'with_pandas', 'with_polars', 'with_duckdb', 'original', 'main', 'stage_times',
            'changed']
 
-# %% ../nbs/11_benchmark.ipynb #761b4abd
+# %% ../nbs/11_benchmark.ipynb #73633565
 import hashlib, importlib.metadata, json, os, platform, re, resource, statistics, subprocess, sys, tempfile, time
 from pathlib import Path
 from typing import Callable, NamedTuple
 
 from .stage import InputError, atomic, root
 
-# %% ../nbs/11_benchmark.ipynb #8ca2e5fd
+# %% ../nbs/11_benchmark.ipynb #baf51a17
 class Cost(NamedTuple):
     "CPU and wall time in seconds, peak memory in MB, of a whole process, the interpreter's start included."
 
@@ -56,7 +56,7 @@ def ratio(costs: list[Cost], base: list[Cost], field: str = "cpu") -> tuple[floa
     each = [getattr(a, field) / getattr(b, field) for a, b in zip(costs, base)]
     return statistics.median(each), min(each), max(each)
 
-# %% ../nbs/11_benchmark.ipynb #30d05481
+# %% ../nbs/11_benchmark.ipynb #3ef38256
 def median_ms(call: Callable[[int], object], rounds: int = 300) -> float:
     "The median of `rounds` times of `call(i)`, in ms."
     spent = []
@@ -82,7 +82,7 @@ def _version(name: str) -> str | None:
     except importlib.metadata.PackageNotFoundError:
         return None
 
-# %% ../nbs/11_benchmark.ipynb #740781e9
+# %% ../nbs/11_benchmark.ipynb #25913be8
 SIZES = {
     "full": (560, 315), "ed": (352, 198), "med": (272, 153), "little": (208, 117), "small": (160, 90), "thumb": (48, 27), "1024x576": (1024, 576), "1536x864": (1552, 873),
 }  # fmt: skip
@@ -124,7 +124,7 @@ def _record(line: bytes) -> dict | None:
     except (ValueError, KeyError, TypeError):
         return None
 
-# %% ../nbs/11_benchmark.ipynb #92d000f3
+# %% ../nbs/11_benchmark.ipynb #a317b644
 KEPT = ["id", "name", "blurb", "state", "goal", "currency", "static_usd_rate", "country", "created_at", "launched_at", "deadline", "staff_pick"]
 
 
@@ -163,7 +163,7 @@ def with_pandas(path: str) -> None:
     with tempfile.TemporaryDirectory() as tmp:
         pd.DataFrame(rows).drop_duplicates("id", keep="last").astype({"goal": float}).to_parquet(Path(tmp) / "projects.parquet")
 
-# %% ../nbs/11_benchmark.ipynb #cef6612b
+# %% ../nbs/11_benchmark.ipynb #7eb00772
 def with_polars(path: str) -> None:
     "polars, which reads all columns it is told of."
     import polars as pl
@@ -196,7 +196,7 @@ def original(path: str) -> None:
     with tempfile.TemporaryDirectory() as tmp:
         table[[c for c in table if c.removeprefix("data.") in KEPT or c in ("data.category.name", "data.location.country")]].astype(str).to_parquet(Path(tmp) / "p.parquet")
 
-# %% ../nbs/11_benchmark.ipynb #e5b7e867
+# %% ../nbs/11_benchmark.ipynb #99b37df3
 PIECES = {
     f.__name__: f
     for f in (generate, limit, ours, with_pandas, with_polars, with_duckdb, original)
@@ -214,12 +214,12 @@ def main(argv: list[str] | None = None) -> int:
     print(json.dumps([sum(u.ru_utime + u.ru_stime for u in used), peak_memory()]))
     return 0
 
-# %% ../nbs/11_benchmark.ipynb #025da2bf
+# %% ../nbs/11_benchmark.ipynb #8d1fdf53
 #| eval: false
 if __name__ == "__main__" and "ipykernel" not in sys.modules:
     sys.exit(main())
 
-# %% ../nbs/11_benchmark.ipynb #a40e3c8c
+# %% ../nbs/11_benchmark.ipynb #a416d258
 def stage_times(clone: Path) -> dict[str, float]:
     "{stage: wall seconds} of a `dvc repro` in `clone`, in the order in which they ran; `(in all)` is the whole command."
     began, marks = time.perf_counter(), []

@@ -17,7 +17,7 @@ import pandas as pd
 
 from kickstarter_predictor.acquire import acquire
 from kickstarter_predictor.clean import clean
-from kickstarter_predictor.features import LEARNED, LEVELS, NUMBERS, auc, codes, feature_table, folds, vocabulary
+from kickstarter_predictor.features import LEARNED, LEVELS, NUMBERS, auc, codes, feature_table, folds, numbered, vocabulary
 from kickstarter_predictor.tune import FAMILIES, Fold, Search, best_settings, binned, blend_shares, finished, fit_family, fit_xgboost, make_fold, run_search
 
 ROOT = Path(__file__).parents[1]
@@ -123,7 +123,7 @@ def holdout(campaigns: pd.DataFrame, seed: int) -> np.ndarray:
 def split_matrices(campaigns: pd.DataFrame, held: np.ndarray) -> Fold:
     "Train and test matrices of one split: everything learned, levels included, is learned from the training rows."
     features, _ = feature_table(campaigns, inner_folds=3, fold=held.astype(int), ks=[1])
-    X = np.hstack([features[NUMBERS + [f"{c}@1" for c in LEARNED]].to_numpy(np.float32), codes(features, vocabulary(features[~held]))])
+    X = np.hstack([features[NUMBERS + [f"{c}@1" for c in LEARNED]].to_numpy(np.float32), codes(features, numbered(vocabulary(features[~held])))])
     y = features["success"].to_numpy()
     return Fold(X[~held], y[~held], X[held], y[held])
 
