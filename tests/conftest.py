@@ -1,5 +1,6 @@
 "What several tests need: the project's files in a folder of their own, one forced reproduction of them, and servers that hold objects."
 import gzip
+import itertools
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ from typing import NamedTuple
 import pytest
 import yaml
 from flaky import Site
+from servers import MariaDB, PostgreSQL
 
 from kickstarter_predictor.acquire import s3_client
 from kickstarter_predictor.scratch import scratch_clone
@@ -250,3 +252,46 @@ def small(site, tmp_path_factory):
     git("add", ".", cwd=folder)
     git("commit", "-qm", "x", cwd=folder)
     return folder
+
+
+# Database servers.
+number = itertools.count()
+SERVERS = {"mariadb": MariaDB, "postgresql": PostgreSQL}
+
+
+@pytest.fixture
+def recording(monkeypatch):
+    "The form's tries are kept, in no database of the person who runs the tests."
+    for name in ("SQLALCHEMY_DATABASE_URI", "KICKSTARTER_SPOOL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("KICKSTARTER_RECORD", "on")
+
+
+@pytest.fixture(scope="session")
+def servers():
+    "The server of a kind, started once."
+    made = {}
+
+    def get(kind):
+        if kind not in made:
+            if missing := SERVERS[kind].missing():
+                said = f"no {', '.join(missing)} here: install Debian's package {'mariadb-server' if kind == 'mariadb' else 'postgresql'}"
+                pytest.fail(said) if os.environ.get("REQUIRE_SERVICES") == "1" else pytest.skip(said)
+            made[kind] = SERVERS[kind]()
+            made[kind].make()
+        return made[kind]
+
+    yield get
+    for server in made.values():
+        server.remove()
+
+
+@pytest.fixture(params=["sqlite", *SERVERS])
+def uri(request, servers, tmp_path):
+    "The address of an empty database of each kind."
+    return f"sqlite:///{tmp_path}/db/campaigns.sqlite" if request.param == "sqlite" else servers(request.param).database(f"kp{next(number)}")
+
+
+@pytest.fixture(params=SERVERS)
+def server(request, servers):
+    return servers(request.param)

@@ -11,7 +11,8 @@ from kickstarter_predictor.experiment import ARMS, Traffic, adjusted, balance, e
 from kickstarter_predictor.monitor import by_month, drift, drift_rate, ended, inputs, reference
 from kickstarter_predictor.record import connect, ensure_table, write
 from kickstarter_predictor.stage import InputError, rounded
-from test_record import recording, servers, uri  # noqa: F401
+
+pytestmark = pytest.mark.usefixtures("recording")
 
 CAMPAIGNS = pd.DataFrame(
     {
@@ -43,7 +44,7 @@ def expected():
     return figures(pd.DataFrame(ROWS).assign(**{c: lambda f, c=c: pd.to_datetime(f[c], utc=True) for c in ("asked_at", "launched_at", "created_at", "matched_at", "assigned_at")}))
 
 
-def test_every_database_gives_the_same_figures(uri, expected):  # noqa: F811
+def test_every_database_gives_the_same_figures(uri, expected):
     engine = connect(uri)
     ensure_table(engine)
     for at in range(0, len(ROWS), 400):
@@ -52,7 +53,7 @@ def test_every_database_gives_the_same_figures(uri, expected):  # noqa: F811
     assert figures(read_log(uri)) == expected
 
 
-def test_an_empty_database_and_one_that_is_away(uri, tmp_path):  # noqa: F811
+def test_an_empty_database_and_one_that_is_away(uri, tmp_path):
     log = read_log(uri)
     visitors = visitors_of(log, "trial")
     assert visitors.empty and ended(log).empty and balance(visitors)["stratum"].tolist() == ["all"] and by_month(ended(log))["alarm"].tolist() == ["too few"]

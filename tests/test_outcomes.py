@@ -14,7 +14,9 @@ from conftest import ROOT, SHARED, call, needs_shared
 from kickstarter_predictor.outcomes import Rules, as_tried, figures, judged, main, match, read_snapshots, simulated, update
 from kickstarter_predictor.record import Database, Recorder, rows, typed, write
 from kickstarter_predictor.stage import InputError
-from test_record import query, recording, server, servers, uri  # noqa: F401 (fixtures)
+from test_record import query
+
+pytestmark = pytest.mark.usefixtures("recording")
 
 Said = namedtuple("Said", "returncode stdout stderr")
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)

@@ -1,5 +1,4 @@
 "The record of predictions on real databases: SQLite, MariaDB and PostgreSQL, away, back, killed, refused, and in several processes."
-import itertools
 import json
 import os
 import signal
@@ -16,48 +15,9 @@ import pytest
 from conftest import call
 from kickstarter_predictor.record import FULL, NOTE, NOT_STORED, Recorder, forget, to_row
 from kickstarter_predictor.stage import InputError
-from servers import MariaDB, PostgreSQL
 
 CAMPAIGN = {"name": "Fog & Lanterns", "goal": 12000.0, "currency": "USD", "launched_at": datetime(2026, 12, 1, 18, 30, tzinfo=timezone.utc), "days": 30.0}
-number = itertools.count()
-SERVERS = {"mariadb": MariaDB, "postgresql": PostgreSQL}
-
-
-@pytest.fixture(autouse=True)
-def recording(monkeypatch):
-    for name in ("SQLALCHEMY_DATABASE_URI", "KICKSTARTER_SPOOL"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("KICKSTARTER_RECORD", "on")
-
-
-@pytest.fixture(scope="session")
-def servers():
-    "The server of a kind, started once."
-    made = {}
-
-    def get(kind):
-        if kind not in made:
-            if missing := SERVERS[kind].missing():
-                said = f"no {', '.join(missing)} here: install Debian's package {'mariadb-server' if kind == 'mariadb' else 'postgresql'}"
-                pytest.fail(said) if os.environ.get("REQUIRE_SERVICES") == "1" else pytest.skip(said)
-            made[kind] = SERVERS[kind]()
-            made[kind].make()
-        return made[kind]
-
-    yield get
-    for server in made.values():
-        server.remove()
-
-
-@pytest.fixture(params=["sqlite", *SERVERS])
-def uri(request, servers, tmp_path):
-    "The address of an empty database of each kind."
-    return f"sqlite:///{tmp_path}/db/campaigns.sqlite" if request.param == "sqlite" else servers(request.param).database(f"kp{next(number)}")
-
-
-@pytest.fixture(params=SERVERS)
-def server(request, servers):
-    return servers(request.param)
+pytestmark = pytest.mark.usefixtures("recording")
 
 
 @pytest.fixture

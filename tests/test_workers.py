@@ -1,5 +1,6 @@
 "Several workers at one search, killed in the middle of it: the same study as one process makes, by way of real databases and a journal file."
 import hashlib
+import itertools
 import json
 import os
 import signal
@@ -13,8 +14,8 @@ import numpy as np
 import optuna
 import pandas as pd
 import pytest
-import servers
 import yaml
+from servers import PASSWORD
 from sqlalchemy import make_url
 
 from kickstarter_predictor.features import LEARNED, LEVELS, NUMBERS, auc
@@ -116,23 +117,16 @@ def settled(where):
 
 
 @pytest.fixture(scope="module")
-def storages(tmp_path_factory):
+def storages(tmp_path_factory, servers):
     "A function that gives the address of a new storage of a kind."
-    running, count = {}, iter(range(100))
+    count = itertools.count()
 
     def new(kind):
         if kind == "journal":
             return f"journal:{tmp_path_factory.mktemp('journal')}/study"
-        if kind not in running:
-            if missing := getattr(servers, kind).missing():
-                pytest.skip(f"no {', '.join(missing)} here")
-            running[kind] = getattr(servers, kind)()
-            running[kind].make()
-        return running[kind].database(f"kp{next(count)}").replace(" ", "%20")
+        return servers(kind.lower()).database(f"study{next(count)}").replace(" ", "%20")
 
-    yield new
-    for server in running.values():
-        server.remove()
+    return new
 
 
 @pytest.mark.parametrize("kind", ["journal", "PostgreSQL", "MariaDB"])
@@ -154,7 +148,7 @@ def test_a_worker_killed_in_a_trial_changes_nothing(storages, kind, alone, tmp_p
     assert all({*done} == {*range(4)} for done in settled(where).values())
     assert but_for_storage(found := checkout.stage()) == but_for_storage(alone)
     assert ("set KICKSTARTER_STORAGE_PASSWORD instead" in err) == (kind != "journal")
-    assert not any(secret in text for secret in (servers.PASSWORD, "ss%3A") for text in (err, *(b.decode() for b in found.values())))
+    assert not any(secret in text for secret in (PASSWORD, "ss%3A") for text in (err, *(b.decode() for b in found.values())))
 
 
 @pytest.mark.parametrize("kind", ["journal", "PostgreSQL"])
@@ -162,7 +156,7 @@ def test_a_search_goes_on_after_all_were_killed(storages, kind, alone, tmp_path,
     where = storages(kind)
     if kind != "journal":
         where = make_url(where)._replace(password=None).render_as_string()  # as it should stand there
-        monkeypatch.setenv("KICKSTARTER_STORAGE_PASSWORD", servers.PASSWORD)
+        monkeypatch.setenv("KICKSTARTER_STORAGE_PASSWORD", PASSWORD)
     checkout = Checkout(tmp_path / "x", features(), storage=where)
     workers = []
     for _ in range(2):
