@@ -72,7 +72,7 @@ def machine() -> dict[str, str]:
     cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), platform.processor())
     memory = f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB"
     names = ("numpy", "pandas", "pyarrow", "msgspec", "isal", "pysimdjson", "polars", "duckdb", "scikit-learn", "optuna", "dvc", "papermill")
-    versions = {n: importlib.metadata.version(n) for n in names} | {"xgboost": next(_version(n) for n in ("xgboost-cpu", "xgboost") if _version(n))}
+    versions = {n: importlib.metadata.version(n) for n in names} | {"xgboost": _version("xgboost-cpu") or _version("xgboost")}
     return {"processor": cpu, "cores": str(os.cpu_count()), "memory": memory, "Python": platform.python_version(), **versions}
 
 

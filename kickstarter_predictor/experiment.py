@@ -5,7 +5,7 @@
 # %% ../nbs/09_experiment.ipynb #09f89df9
 from __future__ import annotations
 
-import hashlib, os
+import hashlib, os, tempfile
 from datetime import datetime, timedelta, timezone
 from typing import Callable, NamedTuple
 
@@ -18,8 +18,8 @@ pd = lazy("pandas")
 
 # %% auto #0
 __all__ = ['pd', 'ARMS', 'CAP', 'PLAN', 'MISMATCH', 'arm_size', 'power_of', 'spent', 'boundaries', 'crossing', 'inflation',
-           'arm_of', 'assigner', 'balance', 'read_log', 'visitors_of', 'Traffic', 'simulated_log', 'Effect', 'effect',
-           'Adjusted', 'adjusted', 'looks', 'subgroup_effects', 'trials_z', 'operating', 'coverage',
+           'arm_of', 'assigner', 'balance', 'read_log', 'through_database', 'visitors_of', 'Traffic', 'simulated_log',
+           'Effect', 'effect', 'Adjusted', 'adjusted', 'looks', 'subgroup_effects', 'trials_z', 'operating', 'coverage',
            'adjustment_trials', 'quick_adjusted', 'confounded']
 
 # %% ../nbs/09_experiment.ipynb #d805cc30
@@ -159,6 +159,15 @@ def read_log(uri: str | None = None) -> pd.DataFrame:
         engine.dispose()
     times = [c for c, kind in COLUMNS.items() if kind is datetime]
     return found.assign(**{c: pd.to_datetime(found[c], utc=True) for c in times}).sort_values(["asked_at", "id"], ignore_index=True)
+
+
+def through_database(made: list[dict]) -> pd.DataFrame:
+    "The rows `made` as a database gives them back: written to one that is thrown away, and read by `read_log`."
+    with tempfile.TemporaryDirectory() as tmp:
+        uri = f"sqlite:///{tmp}/visitors.sqlite"
+        engine = connect(uri)
+        ensure_table(engine), write(engine, made), engine.dispose()
+        return read_log(uri)
 
 
 def visitors_of(log: pd.DataFrame, experiment: str, horizon: float = 150, as_of: datetime | None = None) -> pd.DataFrame:

@@ -17,6 +17,7 @@ from typing import Mapping, NamedTuple, Sequence
 import numpy as np
 import pandas as pd
 
+from .explore import wilson
 from .stage import InputError, write_json
 
 # %% ../nbs/10_monitor.ipynb #1a4f48c1
@@ -76,8 +77,6 @@ MIN_EVENTS, MIN_CLASS = 5.0, 10  # below this variance of the number of successe
 
 def kept(y, p) -> Kept:
     "How the promises `p` (probabilities) came true in `y` (booleans), with 95 % intervals (AUC: DeLong; share: Wilson)."
-    from statsmodels.stats.proportion import proportion_confint
-
     y, p = np.asarray(y, bool), np.asarray(p, float)
     n, hits, nan = len(y), int(y.sum()), float("nan")
     if not n:
@@ -87,7 +86,7 @@ def kept(y, p) -> Kept:
     enough = v >= MIN_EVENTS
     a, se = auc_spread(y, p) if min(hits, n - hits) >= MIN_CLASS else (nan, nan)
     hoped, error = promised_auc(p) if v else (nan, nan)
-    low, high = proportion_confint(hits, n, method="wilson")
+    low, high = wilson(hits, n)
     return Kept(
         n, hits, float(p.mean()), a, a - 1.96 * se, min(1.0, a + 1.96 * se), hoped, (hoped - a) / error if error else nan,
         float(((y - p) ** 2).mean()), float(v / n), float(((y - p) * (1 - 2 * p)).sum() / np.sqrt(w)) if enough and w > 0.05 else nan,

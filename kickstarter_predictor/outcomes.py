@@ -27,6 +27,7 @@ from rapidfuzz.distance import Levenshtein
 
 from .acquire import acquire, snapshot_files
 from .clean import LABELS, clean_text, repaired_parent
+from .explore import wilson
 from .record import Database, Link, default_uri, reason, rows, sqlite_file, store, to_link, typed
 from .stage import InputError, atomic, check_params, logger, redacted, sections
 
@@ -576,9 +577,7 @@ def simulated(projects: pd.DataFrame, n: int, absent: int, seed: int, rules: Rul
 # %% ../nbs/09_outcomes.ipynb #5907d788
 def interval(hits: int, n: int) -> tuple[float, float, float]:
     "(share, low, high) with the 95 % interval of Wilson; NaN of nothing."
-    from scipy.stats import binomtest
-
-    return (hits / n, *binomtest(int(hits), int(n)).proportion_ci(method="wilson")) if n else (np.nan,) * 3
+    return (hits / n, *map(float, wilson(hits, n))) if n else (np.nan,) * 3
 
 
 def judged(made: Simulated, rules: Rules = Rules()) -> pd.DataFrame:
