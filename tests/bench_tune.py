@@ -204,8 +204,9 @@ def at_the_bar(campaigns: pd.DataFrame, seeds: tuple = (0, 1, 2), ladder: dict =
 
 
 SIZE = """
-import json, resource, sys, time
+import json, sys, time
 import numpy as np
+from kickstarter_predictor.benchmark import peak_memory
 from kickstarter_predictor.tune import FAMILIES, binned, fit_xgboost
 n, columns, trees, threads = map(int, sys.argv[1:])
 rng = np.random.default_rng(0)
@@ -215,7 +216,7 @@ began = time.perf_counter()
 data = binned(X, y, threads=threads)
 between = time.perf_counter()
 fit_xgboost(data, y, **FAMILIES["XGBoost"].start | {"n_estimators": trees}, threads=threads)
-print(json.dumps({"rows": n, "matrix_mb": X.nbytes / 1e6, "bins_s": between - began, "s_per_tree": (time.perf_counter() - between) / trees, "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3}))
+print(json.dumps({"rows": n, "matrix_mb": X.nbytes / 1e6, "bins_s": between - began, "s_per_tree": (time.perf_counter() - between) / trees, "peak_mb": peak_memory()}))
 """
 
 

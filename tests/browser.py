@@ -1,6 +1,5 @@
 "The served page, Chromium and axe-core for the tests of the form, and the hostile input they type."
 import os
-import shutil
 import signal
 import subprocess
 import sys

@@ -1,6 +1,5 @@
 "What several tests need: the project's files in a folder of their own, one forced reproduction of them, and servers that hold objects."
 import gzip
-import itertools
 import json
 import os
 import shutil
@@ -255,7 +254,6 @@ def small(site, tmp_path_factory):
 
 
 # Database servers.
-number = itertools.count()
 SERVERS = {"mariadb": MariaDB, "postgresql": PostgreSQL}
 
 
@@ -269,7 +267,7 @@ def recording(monkeypatch):
 
 @pytest.fixture(scope="session")
 def servers():
-    "The server of a kind, started once."
+    "The server of a kind, started once; `server.empty()` is the address of a database nobody has used."
     made = {}
 
     def get(kind):
@@ -289,7 +287,7 @@ def servers():
 @pytest.fixture(params=["sqlite", *SERVERS])
 def uri(request, servers, tmp_path):
     "The address of an empty database of each kind."
-    return f"sqlite:///{tmp_path}/db/campaigns.sqlite" if request.param == "sqlite" else servers(request.param).database(f"kp{next(number)}")
+    return f"sqlite:///{tmp_path}/db/campaigns.sqlite" if request.param == "sqlite" else servers(request.param).empty()
 
 
 @pytest.fixture(params=SERVERS)

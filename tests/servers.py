@@ -1,4 +1,5 @@
 "Database servers from Debian's packages, on a free loopback port, with a data folder that is thrown away."
+import itertools
 import os
 import shutil
 import socket
@@ -29,7 +30,7 @@ class Server:
     needs: tuple[str, ...] = ()
 
     def __init__(self):
-        self.port, self.process = free_port(), None
+        self.port, self.process, self.number = free_port(), None, itertools.count()
         self.folder = Path(tempfile.mkdtemp(prefix="kp-"))
         self.user = {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.geteuid() == 0 else {}  # servers refuse root
         if self.user:
@@ -74,6 +75,10 @@ class Server:
             cursor.execute(statement)
             c.commit()
             return cursor.fetchall() if cursor.description else None
+
+    def empty(self) -> str:
+        "The address of a new database, which `creator` may use: its name begins with kp."
+        return self.database(f"kp{next(self.number)}")
 
     def uri(self, database, password=PASSWORD):
         from sqlalchemy import URL

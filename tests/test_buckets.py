@@ -3,7 +3,6 @@ import ctypes
 import gzip
 import hashlib
 import io
-import json
 import os
 import random
 import signal

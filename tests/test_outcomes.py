@@ -182,7 +182,7 @@ def test_a_list_that_cannot_be_written_is_said(tmp_path):
 
 
 def test_a_database_that_goes_away_is_left_as_it_was(server, tmp_path):  # noqa: F811
-    uri = server.database(f"kpaway{server.port}")
+    uri = server.empty()
     put(uri, TRIES)
     before, snapshot = table(uri), a_snapshot(tmp_path / "a.json.gz", a_project(1))
 

@@ -15,6 +15,7 @@ import pytest
 from conftest import call
 from kickstarter_predictor.record import FULL, NOTE, NOT_STORED, Recorder, forget, to_row
 from kickstarter_predictor.stage import InputError
+from sqlalchemy import make_url
 
 CAMPAIGN = {"name": "Fog & Lanterns", "goal": 12000.0, "currency": "USD", "launched_at": datetime(2026, 12, 1, 18, 30, tzinfo=timezone.utc), "days": 30.0}
 pytestmark = pytest.mark.usefixtures("recording")
@@ -43,7 +44,6 @@ def probabilities(recorder, visitor="v1"):
 
 
 def query(uri, statement):
-    import sqlalchemy as sa
     from kickstarter_predictor.record import connect
 
     engine = connect(uri)
@@ -137,7 +137,7 @@ def test_two_processes_make_the_table_and_write(uri, recorders, tmp_path):
 
 
 def test_server_restarts_during_use(server, recorders, tmp_path):
-    uri = server.database(f"kp{next(number)}")
+    uri = server.empty()
     recorder, quiet = recorders(uri), recorders(uri)
     assert keep(recorder, probability=0.1) and recorder.note is None and keep(quiet, "other")
     server.stop()
@@ -155,9 +155,8 @@ def test_server_restarts_during_use(server, recorders, tmp_path):
 
 
 def test_wrong_password(server, recorders, caplog):
-    name = f"kp{next(number)}"
-    right = server.database(name)
-    wrong = recorders(server.uri(name, "hunter2/secret"))
+    right = server.empty()
+    wrong = recorders(server.uri(make_url(right).database, "hunter2/secret"))
     with caplog.at_level("WARNING"):
         assert not keep(wrong) and wrong.note == NOTE and wrong.tries("v1")
         assert not keep(wrong)
@@ -176,7 +175,7 @@ def test_a_table_that_is_dropped_is_made_again(uri, recorders):
 
 
 def test_a_row_that_is_refused_does_not_hold_up_the_others(server, recorders):
-    uri = server.database(f"kp{next(number)}")
+    uri = server.empty()
     recorder = recorders(uri)
     assert keep(recorder, probability=0.1)
     query(uri, "ALTER TABLE campaigns " + ("MODIFY name VARCHAR(14)" if server.driver == "mysql" else "ALTER name TYPE VARCHAR(14)"))

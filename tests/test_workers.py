@@ -1,6 +1,5 @@
 "Several workers at one search, killed in the middle of it: the same study as one process makes, by way of real databases and a journal file."
 import hashlib
-import itertools
 import json
 import os
 import signal
@@ -119,12 +118,11 @@ def settled(where):
 @pytest.fixture(scope="module")
 def storages(tmp_path_factory, servers):
     "A function that gives the address of a new storage of a kind."
-    count = itertools.count()
 
     def new(kind):
         if kind == "journal":
             return f"journal:{tmp_path_factory.mktemp('journal')}/study"
-        return servers(kind.lower()).database(f"study{next(count)}").replace(" ", "%20")
+        return servers(kind.lower()).empty().replace(" ", "%20")
 
     return new
 
