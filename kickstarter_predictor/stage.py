@@ -9,9 +9,10 @@ __all__ = ['log', 'PINNED', 'quick_nbformat', 'lazy', 'InputError', 'redacted', 
            'run_cells', 'write_report', 'run', 'main']
 
 # %% ../nbs/00_stage.ipynb #58ae7654
-import ast, importlib, json, logging, os, re, shutil, sys, tempfile, time, typing
+import ast, gc, importlib, json, logging, os, re, shutil, sys, tempfile, time, typing
 from base64 import b64encode
 from contextlib import contextmanager, redirect_stdout
+from functools import cache
 from io import BytesIO, StringIO
 from pathlib import Path
 from threading import Thread
@@ -136,7 +137,7 @@ def sections(path: Path | None = None) -> dict:
 
     path = Path(path or root() / "params.yaml")
     try:
-        read = yaml.safe_load(path.read_text())
+        read = yaml.load(path.read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except yaml.YAMLError as e:
         mark = getattr(e, "problem_mark", None)
         raise InputError(f"{path.name}: not YAML{f' at line {mark.line + 1}' if mark else ''}: {getattr(e, 'problem', e)}") from None
@@ -300,12 +301,17 @@ details {{ margin-top: 3rem; border-top: 1px solid #dde3ea; padding-top: 1rem; }
 """
 
 # %% ../nbs/00_stage.ipynb #8cbba79b
-def _exported(nb, files: str, with_code: bool) -> tuple[str, dict[str, bytes]]:
+@cache  # with its templates, which take half a second to compile
+def _exporter():
     from nbconvert import MarkdownExporter
 
     exporter = MarkdownExporter(raw_template=_MARKDOWN)
     exporter.display_data_priority = ["image/png", "text/markdown", "text/html", "text/plain"]
-    text, resources = exporter.from_notebook_node(nb, {"output_files_dir": files, "unique_key": "figure", "with_code": with_code})
+    return exporter
+
+
+def _exported(nb, files: str, with_code: bool) -> tuple[str, dict[str, bytes]]:
+    text, resources = _exporter().from_notebook_node(nb, {"output_files_dir": files, "unique_key": "figure", "with_code": with_code})
     return text, {Path(k).name: v for k, v in resources["outputs"].items()}
 
 
@@ -466,6 +472,7 @@ def run(name: str) -> list[Path]:
 
     Raises InputError for a wrong parameter or input; a notebook that fails otherwise raises papermill's error with its traceback."""
     quick_nbformat()
+    gc.set_threshold(50_000)  # imports and tables make many objects and little garbage
     stores = dict.fromkeys(("pyarrow.fs", "boto3"))  # papermill would load them for Hadoop and S3
     sys.modules |= stores
     import nbformat, papermill
