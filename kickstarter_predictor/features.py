@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Mapping, NamedTuple, Sequence
+from typing import Callable, Mapping, NamedTuple, Sequence
 
 import mmh3, numpy as np
 
@@ -151,42 +151,37 @@ _MARKS = {
     "breaks": r"[:|–—-]",
     "commas": ",",
     "accents": r"[^\x00-\x7f]",
-    "capital_words": r"\b[A-Z]{2,}\b",
+    "capital_words": r"[A-Z](?<=\b.)[A-Z]+\b",  # \b behind the letter: a search for a set of letters leaps to the next of them
     "we": r"(?i)\b(?:we|our|us)\b",
     "you": r"(?i)\b(?:you|your)\b",
 }
 _MARKS = {name: re.compile(pattern) for name, pattern in _MARKS.items()}
-_TITLE = re.compile(r"\b[A-Z][a-z]")
+_TITLE = re.compile(r"[A-Z](?<=\b.)[a-z]")
 SHAPE = ["length", "words", "word_length", "capitals", "titles", *_MARKS]
 
 
-def shape(texts: Sequence[str | None]) -> np.ndarray:
-    "`SHAPE` of each text: characters, words, characters a word, shares of capitals and of Capitalised words, counts of marks: float array (n, 15), NaN for None."
-
-    def one(t):
-        if not isinstance(t, str):
-            return [np.nan] * len(SHAPE)
-        length, words = max(len(t), 1), max(len(t.split()), 1)
-        return [
-            len(t),
-            words,
-            length / words,
-            sum(map(str.isupper, t)) / length,
-            len(_TITLE.findall(t)) / words,
-            *(len(m.findall(t)) for m in _MARKS.values()),
-        ]
-
-    return np.array([one(t) for t in texts], float).reshape(len(texts), len(SHAPE))
+def shape(text: str | None) -> list[float]:
+    "`SHAPE` of `text`: characters, words, characters a word, shares of capitals and of Capitalised words, counts of marks; NaN for None."
+    if not isinstance(text, str):
+        return [math.nan] * len(SHAPE)
+    length, words = max(len(text), 1), max(len(text.split()), 1)
+    return [
+        len(text),
+        words,
+        length / words,
+        sum(map(str.isupper, text)) / length,
+        len(_TITLE.findall(text)) / words,
+        *[len(m.findall(text)) for m in _MARKS.values()],
+    ]
 
 # %% ../nbs/04_features.ipynb #ccd03f0a
-def roundness(goals: Sequence[float]) -> np.ndarray:
-    "Trailing zeros, significant digits and the first two digits of each goal, in its own currency: 25000 has 3, 2 and 25; NaN for one that is not whole, which was converted: float array (n, 3)."
-
-    def one(goal):
-        d = f"{goal:.0f}"
-        return [len(d) - len(d.rstrip("0")), len(d.rstrip("0")), int(d[:2].ljust(2, "0"))] if goal % 1 == 0 else [np.nan] * 3
-
-    return np.array([one(g) for g in goals], float).reshape(len(goals), 3)
+def roundness(goal: float) -> list[float]:
+    "Trailing zeros, significant digits and the first two digits of `goal`, in its own currency: 25000 has 3, 2 and 25; NaN for one that is not whole, which was converted."
+    if goal % 1 != 0:
+        return [math.nan] * 3
+    digits = f"{goal:.0f}"
+    significant = len(digits.rstrip("0"))
+    return [len(digits) - significant, significant, int(digits[:2].ljust(2, "0"))]
 
 
 # Hours from UTC in winter, by country; where most of a country's creators live. Others: Central Europe.
@@ -209,18 +204,29 @@ _MONEY = {
 }
 
 
-def clock(times: np.ndarray, zones: np.ndarray) -> np.ndarray:
-    "Hour (UTC), minute and local hour of each of `times` (..., n) in `zones` (n,; hours from UTC); NaN at exactly midnight UTC, where a source has dates only: float array (3, ..., n)."
-    seconds = np.asarray(times, "datetime64[s]").astype(np.int64) % 86_400
-    hours = seconds / 3600
-    return np.where(seconds == 0, np.nan, [hours, seconds // 60 % 60, (hours + zones) % 24])
+# What follows takes floats as well as arrays of them: NumPy's arrays of one cost fifty times what a float does.
+def _but(gap, value):
+    "`value`, NaN where there is a `gap`."
+    return np.where(gap, np.nan, value) if isinstance(gap, np.ndarray) else math.nan if gap else value
 
 
-def calendar(times: np.ndarray) -> np.ndarray:
-    "Year with fraction, day of the year, of the month and of the week (Monday 0) of each of `times` (..., n): float array (4, ..., n)."
-    year, month, day = (np.asarray(times).astype(f"datetime64[{u}]") for u in "YMD")
-    in_year, in_month = (day - year.astype("datetime64[D]")).astype(float), (day - month.astype("datetime64[D]")).astype(float)
-    return np.array([year.astype(int) + 1970 + in_year / 366, in_year + 1, in_month + 1, (day.astype(int) + 3) % 7])
+def clock(seconds, zone) -> list:
+    "Hour (UTC), minute and local hour of the times `seconds` (since 1970) in `zone` (hours from UTC); NaN at exactly midnight UTC, where a source has dates only."
+    hours = seconds % 86_400 / 3600
+    return [_but(hours == 0, value) for value in (hours, seconds // 60 % 60, (hours + zone) % 24)]
+
+
+def calendar(seconds) -> list:
+    "Year with fraction, day of the year, of the month and of the week (Monday 0) of the times `seconds` (since 1970)."
+    # The year begun in March, so that the leap day is its last: https://howardhinnant.github.io/date_algorithms.html#civil_from_days
+    day = seconds // 86_400
+    cycle, in_cycle = (day + 719_468) // 146_097, (day + 719_468) % 146_097
+    year = (in_cycle - in_cycle // 1460 + in_cycle // 36_524 - in_cycle // 146_096) // 365
+    since_march = in_cycle - (365 * year + year // 4 - year // 100)
+    month = (5 * since_march + 2) // 153
+    year = year + 400 * cycle + month // 10
+    in_year = day + 719_527 - (365 * year + (year - 1) // 4 - (year - 1) // 100 + (year - 1) // 400)
+    return [year + in_year / 366, in_year + 1, since_march - (153 * month + 2) // 5 + 1, (day + 3) % 7]
 
 # %% ../nbs/04_features.ipynb #44a4d825
 INPUTS = [
@@ -270,47 +276,63 @@ NUMBERS = [
 ]
 
 # %% ../nbs/04_features.ipynb #25d07b09
+def _first(of: Callable, *columns: Sequence):
+    return of(*(c[0] for c in columns))
+
+
+def _array(of: Callable, *columns: Sequence) -> np.ndarray:
+    return np.array([of(*row) for row in zip(*columns)], float).T
+
+
+def _real(value) -> float:
+    return math.nan if value is None else float(value)
+
+
+def _abroad(country: str | None, currency: str) -> float:
+    "1 where the money is another than that of the country."
+    return math.nan if country is None else float(_MONEY.get(country, "EUR") != currency)
+
+
 def numbers(columns: Mapping[str, Sequence]) -> np.ndarray:
     "The features `NUMBERS` of the campaigns given by `columns` (at least `INPUTS`, equally long): float32 array (n, len(NUMBERS))."
     check_known(columns)
+    if not len(columns["goal"]):
+        return np.empty((0, len(NUMBERS)), np.float32)
+    all_of = _first if len(columns["goal"]) == 1 else _array
     given = ("goal_usd", "goal", "days", "preparation_days", "earlier_campaigns", "earlier_successes", "staff_pick", "video")
-    real = np.array([[np.nan if v is None else v for v in columns[c]] for c in given], float)
-    zones = np.array([_ZONE.get(c, 1) for c in columns["country"]])
-    times = np.array([columns["launched_at"], columns["deadline"]], "datetime64[s]")
-    goal_usd, goal, days, prepared = real[:4]
-    begun = times[0].astype(float) - 86_400 * prepared
-    dated = np.isfinite(begun)
-    dates = calendar(np.array([*times, np.where(dated, begun, 0).astype("datetime64[s]")]))
-    hours = clock(times, zones)
-    foreign = [np.nan if c is None else float(_MONEY.get(c, "EUR") != m) for c, m in zip(columns["country"], columns["currency"])]
+    goal_usd, goal, days, prepared, *rest = (all_of(_real, columns[c]) for c in given)
+    launched, ended = (all_of(float, np.asarray(columns[c], "datetime64[s]").astype(float).tolist()) for c in ("launched_at", "deadline"))
+    zone = all_of(lambda country: _ZONE.get(country, 1), columns["country"])
+    begun = launched - 86_400 * prepared
+    launch, end = clock(launched, zone), clock(ended, zone)
     with np.errstate(divide="ignore", invalid="ignore"):
         log_goal, log_native, log_days, log_prepared, log_rate = np.log10(
-            [goal_usd, goal, np.maximum(days, 1), np.maximum(prepared, 0.01), goal_usd / goal]
+            [goal_usd, goal, np.maximum(days, 1), np.maximum(prepared, 0.01), np.divide(goal_usd, goal)]
         )
-        days_off, same_clock = np.where(np.isnan(hours[0, 0]), np.nan, [abs(days - days.round()), abs(hours[0, 0] - hours[0, 1]) < 0.03])
+        whole_days = np.rint(days)
         rows = [
             log_goal,
             log_native,
-            *roundness(columns["goal"]).T,
+            *all_of(roundness, columns["goal"]),
             log_goal - log_days,
-            days.round(),
-            days_off,
+            whole_days,
+            _but(launch[0] != launch[0], abs(days - whole_days)),
             log_prepared,
-            *dates[:, 0],
-            *hours[:, 0],
-            *dates[:, 1],
-            *hours[:, 1],
-            *np.where(dated, dates[:, 2], np.nan),
+            *calendar(launched),
+            *launch,
+            *calendar(ended),
+            *end,
+            *calendar(begun),
             begun % 86_400 // 360 / 10,
-            same_clock,
-            foreign,
+            _but(launch[0] != launch[0], abs(launch[0] - end[0]) < 0.03),
+            all_of(_abroad, columns["country"], columns["currency"]),
             log_rate,
-            *real[4:6],
-            *shape(columns["name"]).T,
-            *shape(columns["blurb"]).T,
-            *real[6:],
+            *rest[:2],
+            *all_of(shape, columns["name"]),
+            *all_of(shape, columns["blurb"]),
+            *rest[2:],
         ]
-        return np.ascontiguousarray(np.array(rows, np.float32).T)
+        return np.array(rows, np.float32).reshape(len(NUMBERS), -1).T.copy()
 
 # %% ../nbs/04_features.ipynb #c85bdfd2
 def levels(columns: Mapping[str, Sequence]) -> dict[str, list[str]]:
