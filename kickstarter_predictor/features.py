@@ -411,7 +411,7 @@ def hashes(text: str) -> tuple[array, array]:
     pairs = [f"{a} {b}" for a, b in pairwise(words)]
     return array("I", [abs(mmh3.hash(token)) for token in words + pairs]), array("I", b"".join(map(_pieces, text.split())))
 
-
+# %% ../nbs/04_features.ipynb #4be1c7d2
 @dataclass
 class TextScore:
     "Log odds of success by words: `idf` (two arrays of length 2**bits), `weights` (length 2 * 2**bits), `bias`."
