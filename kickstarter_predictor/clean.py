@@ -22,12 +22,15 @@ __all__ = ['log', 'pd', 'ROUND_RATES', 'LABELS', 'DAY', 'COLUMNS', 'clean_text',
 
 # %% ../nbs/02_clean.ipynb #32719dc5
 _MARK = re.compile(r"\s*[\(\[]\s*(?:cancel+ed|suspended)\b[^)\]]*[\)\]]", re.I)
+_QUOTES = re.compile('"{2,}')
 
 
 def clean_text(text: str) -> str:
     "`text` without marks of the campaign's end, HTML entities, repeated quotation marks and surplus blanks."
-    text = _MARK.sub(" ", html.unescape(text))
-    return " ".join(re.sub(r'"{2,}', '"', text).strip('" ').split())
+    text = html.unescape(text)
+    if "(" in text or "[" in text:
+        text = _MARK.sub(" ", text)
+    return " ".join(_QUOTES.sub('"', text).strip('" ').split())
 
 # %% ../nbs/02_clean.ipynb #2534d12e
 def repaired_parent(frame: pd.DataFrame) -> pd.Series:

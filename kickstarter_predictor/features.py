@@ -88,9 +88,12 @@ class LeakageError(InputError):
     "A field that is not known at launch was about to enter a model."
 
 
+_USABLE = {field for field, known in KNOWN.items() if known.use != "no"} | {*DERIVED}
+
+
 def check_known(fields) -> None:
     "Raise LeakageError for the first of `fields` that a model may not use."
-    for field in fields:
+    for field in [f for f in fields if f not in _USABLE]:
         base = DERIVED.get(field, field)
         if base not in KNOWN:
             raise LeakageError(f"{field}: not in the leakage table of 04_features; say there when it becomes known")
@@ -152,8 +155,8 @@ _MARKS = {
     "commas": ",",
     "accents": r"[^\x00-\x7f]",
     "capital_words": r"[A-Z](?<=\b.)[A-Z]+\b",  # \b behind the letter: a search for a set of letters leaps to the next of them
-    "we": r"(?i)\b(?:we|our|us)\b",
-    "you": r"(?i)\b(?:you|your)\b",
+    "we": r"[WwOoUu](?<=\b.)(?i:(?<=w)e|(?<=o)ur|(?<=u)s)\b",
+    "you": r"[Yy](?<=\b.)(?i:our?)\b",
 }
 _MARKS = {name: re.compile(pattern) for name, pattern in _MARKS.items()}
 _TITLE = re.compile(r"[A-Z](?<=\b.)[a-z]")
@@ -339,13 +342,13 @@ def levels(columns: Mapping[str, Sequence]) -> dict[str, list[str]]:
     "The categorical inputs as strings, `(missing)` where there is none; a category is written `Parent/Category`, for names repeat, and with the year of the launch as `category_year`."
     text = lambda c: [v if isinstance(v, str) else "(missing)" for v in columns[c]]
     category = [f"{p}/{c}" for p, c in zip(text("parent"), text("category"))]
-    years = np.asarray(columns["launched_at"]).astype("datetime64[Y]").astype(str)
+    launched = np.asarray(columns["launched_at"], "datetime64[s]").tolist()
     return {
         "category": category,
         "parent": text("parent"),
         "country": text("country"),
         "currency": text("currency"),
-        "category_year": [f"{c} {y}" for c, y in zip(category, years)],
+        "category_year": [f"{c} {t.year}" for c, t in zip(category, launched)],
     }
 
 
@@ -401,15 +404,15 @@ _WORD = re.compile(r"\b\w+\b")
 def _pieces(word: str) -> array:
     "The hashes of the runs of two to four characters of `word` with the blanks around it."
     word = f" {word} "
-    return array("I", [abs(mmh3.hash(word[i : i + n])) for n in (2, 3, 4) for i in range(len(word) - n + 1)])
+    return array("i", [mmh3.hash(word[i : i + n]) for n in (2, 3, 4) for i in range(len(word) - n + 1)])
 
 
 def hashes(text: str) -> tuple[array, array]:
-    "The hashes of what `count` counts of `text`: of its words and pairs of words, and of its characters."
+    "The hashes of what `count` counts of `text`, with their signs: of its words and pairs of words, and of its characters."
     text = text.lower()
     words = _WORD.findall(text)
     pairs = [f"{a} {b}" for a, b in pairwise(words)]
-    return array("I", [abs(mmh3.hash(token)) for token in words + pairs]), array("I", b"".join(map(_pieces, text.split())))
+    return array("i", map(mmh3.hash, words + pairs)), array("i", b"".join(map(_pieces, text.split())))
 
 # %% ../nbs/04_features.ipynb #4be1c7d2
 @dataclass
@@ -447,7 +450,7 @@ class TextTable:
     def __call__(self, texts: Sequence[str]) -> list[float]:
         "The score of each of `texts` by the TextScore at its place."
         blocks = [found for text in texts for found in hashes(text)]
-        keys = (np.frombuffer(b"".join(blocks), np.uint32) % self._size).astype(np.intp)
+        keys = (np.abs(np.frombuffer(b"".join(blocks), np.int32)).view(np.uint32) % self._size).astype(np.intp)
         keys += np.repeat(np.arange(len(blocks)) * self._size, [len(found) for found in blocks])
         keys, n = _counted(keys)
         pairs, block = self._table[keys], keys // self._size
