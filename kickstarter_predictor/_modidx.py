@@ -1406,4 +1406,5 @@ d = { 'settings': { 'branch': 'main',
                                                                                              'kickstarter_predictor/tune.py'),
                                             'kickstarter_predictor.tune.trials_table': ( 'tune.html#trials_table',
                                                                                          'kickstarter_predictor/tune.py'),
+                                            'kickstarter_predictor.tune.within': ('tune.html#within', 'kickstarter_predictor/tune.py'),
                                             'kickstarter_predictor.tune.work': ('tune.html#work', 'kickstarter_predictor/tune.py')}}}

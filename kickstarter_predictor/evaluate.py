@@ -12,7 +12,7 @@ import numpy as np
 
 from .features import Encoder, auc, save_encoder
 from .stage import atomic, lazy, logger, write_json
-from .tune import BLEND, Model, blend_shares, blended, fit_blend, fit_family, logit, make_fold, save_model, sigmoid
+from .tune import BLEND, Model, blend_shares, blended, fit_blend, fit_family, logit, make_fold, save_model, sigmoid, within
 
 log, pd = logger("evaluate"), lazy("pandas")
 
@@ -58,9 +58,9 @@ def fit_calibrator(scores: np.ndarray, y: np.ndarray) -> dict[str, float]:
     return {"slope": float(fitted.coef_[0, 0]), "intercept": float(fitted.intercept_[0])}
 
 
-def calibrated(scores, calibrator: dict) -> np.ndarray:
-    "The probability that `calibrator` makes of the log odds `scores`."
-    return sigmoid(calibrator["slope"] * np.minimum(np.maximum(scores, -10), 10) + calibrator["intercept"])
+def calibrated(scores, calibrator: dict):
+    "The probability that `calibrator` makes of the log odds `scores`, a float or an array."
+    return sigmoid(calibrator["slope"] * within(scores, 10.0) + calibrator["intercept"])
 
 
 def cross_calibrated(scores, y, fold, others=None) -> np.ndarray:

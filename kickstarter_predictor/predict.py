@@ -119,7 +119,7 @@ def _call(function: str, *args) -> None:
     if getattr(_library(), function)(*args):
         raise ValueError(_library().XGBGetLastError().decode(errors="replace").strip())
 
-
+# %% ../nbs/07_predict.ipynb #c91f03ae
 _MARGIN, _CONTRIBUTIONS = (
     b'{"type": %d, "training": false, "iteration_begin": 0, "iteration_end": 0, "missing": NaN, "strict_shape": false, "cache_id": 0}' % kind
     for kind in (1, 3)  # 3: approximate, along the path of the row
@@ -279,6 +279,9 @@ def load_predictor(folder: str | Path | None = None, question: str = "population
     return found
 
 # %% ../nbs/07_predict.ipynb #1300c0d2
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+
 def to_columns(campaigns: list[Campaign], about: dict) -> dict[str, list]:
     "The launch-time columns `INPUTS` of `campaigns`; raises InputError for a currency without a known rate."
 
@@ -288,7 +291,7 @@ def to_columns(campaigns: list[Campaign], about: dict) -> dict[str, list]:
             raise InputError(f"currency = {c.currency!r}: not known; allowed are {', '.join(sorted({*about['usd_rates'], *ROUND_RATES}))}")
         return found
 
-    day, naive = timedelta(days=1), lambda t: np.datetime64(t.replace(tzinfo=None), "s")
+    day, seconds = timedelta(days=1), lambda times: np.array([(t - _EPOCH) // timedelta(seconds=1) for t in times], "datetime64[s]")
     ends = [c.deadline or c.launched_at + c.days * day for c in campaigns]
     of = lambda field: [getattr(c, field) for c in campaigns]
     return {
@@ -300,8 +303,8 @@ def to_columns(campaigns: list[Campaign], about: dict) -> dict[str, list]:
         "country": of("country"),
         "category": of("category"),
         "parent": [c.parent or about["parents"].get(c.category) for c in campaigns],
-        "launched_at": np.array([naive(c.launched_at) for c in campaigns]),
-        "deadline": np.array([naive(e) for e in ends]),
+        "launched_at": seconds(of("launched_at")),
+        "deadline": seconds(ends),
         "days": [(e - c.launched_at) / day for c, e in zip(campaigns, ends)],
         "preparation_days": [(c.launched_at - c.created_at) / day if c.created_at else None for c in campaigns],
         **{c: of(c) for c in ("earlier_campaigns", "earlier_successes", "staff_pick", "video")},
@@ -312,8 +315,9 @@ def vectors(columns: Mapping, predictor: Predictor) -> np.ndarray:
     "The model matrix of `columns`: float32 (n, features), in the order of the model's names; inputs left out are filled where the model never met a gap."
     marks, X, like = levels(columns), numbers(columns), predictor.layout
     learned = predictor.encoder(marks, predictor.encoder.odds(columns), X[:, 0].astype(float))
-    X = np.concatenate([X, learned, np.ones((len(X), 1), np.float32), codes(marks, like.levels)], axis=1)[:, like.at]
-    return np.where(np.isnan(X), like.fill, np.minimum(np.maximum(X, like.least), like.most))
+    X = np.concatenate([X, learned, np.ones((len(X), 1), np.float32), codes(marks, like.levels)], axis=1).take(like.at, axis=1)
+    X = np.minimum(np.maximum(X, like.least), like.most)
+    return np.where(np.isnan(X), like.fill, X) if predictor.about["fill"] else X
 
 
 def shifted(odds: np.ndarray, columns: Mapping, predictor: Predictor) -> np.ndarray:
@@ -434,9 +438,9 @@ def notes(campaign: Campaign, columns: Mapping, about: dict) -> list[str]:
 def interval(score: float, about: dict) -> tuple[float, float | None, float | None]:
     "(probability, low, high) of the log odds `score`: with the 90 % interval, by how far models of other samples differ there."
     if "spread" not in about:
-        return float(calibrated(score, about["calibrator"])), None, None
+        return calibrated(score, about["calibrator"]), None, None
     sd = float(np.interp(score, about["spread"]["score"], about["spread"]["sd"]))
-    return tuple(calibrated(score + sd * np.array([0, -1.645, 1.645]), about["calibrator"]).tolist())
+    return tuple(calibrated(score + far * sd, about["calibrator"]) for far in (0, -1.645, 1.645))
 
 
 def reasons(p: float, score: float, moved: dict[str, float], columns: Mapping, about: dict) -> list[Reason]:

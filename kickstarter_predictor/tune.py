@@ -5,7 +5,7 @@
 # %% ../nbs/05_tune.ipynb #7055c041
 from __future__ import annotations
 
-import hashlib, json, os, platform, re, sys, time, warnings, zlib
+import hashlib, json, math, os, platform, re, sys, time, warnings, zlib
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,11 +22,12 @@ from kickstarter_predictor.stage import (
 log, pd = logger("tune"), lazy("pandas")
 
 # %% auto #0
-__all__ = ['log', 'pd', 'PREDICT', 'FAMILIES', 'BLEND', 'MARGIN', 'DRIVERS', 'Model', 'sigmoid', 'logit', 'fit_scaler', 'scaled',
-           'fit_logistic', 'fit_forest', 'kinds', 'binned', 'train_on_cluster', 'fit_xgboost', 'fit_network', 'Family',
-           'fit_family', 'blend_shares', 'blended', 'fit_blend', 'save_model', 'load_model', 'Fold', 'make_fold',
-           'plan', 'hopeless', 'storage_url', 'reachable', 'open_storage', 'Search', 'signs_of_life', 'give_up',
-           'finished', 'queue', 'attempt', 'work', 'run_search', 'trials_table', 'best_settings', 'load_search', 'main']
+__all__ = ['log', 'pd', 'PREDICT', 'FAMILIES', 'BLEND', 'MARGIN', 'DRIVERS', 'Model', 'within', 'sigmoid', 'logit', 'fit_scaler',
+           'scaled', 'fit_logistic', 'fit_forest', 'kinds', 'binned', 'train_on_cluster', 'fit_xgboost', 'fit_network',
+           'Family', 'fit_family', 'blend_shares', 'blended', 'fit_blend', 'save_model', 'load_model', 'Fold',
+           'make_fold', 'plan', 'hopeless', 'storage_url', 'reachable', 'open_storage', 'Search', 'signs_of_life',
+           'give_up', 'finished', 'queue', 'attempt', 'work', 'run_search', 'trials_table', 'best_settings',
+           'load_search', 'main']
 
 # %% ../nbs/05_tune.ipynb #3fa49cd0
 @dataclass
@@ -49,8 +50,14 @@ class Model:
 PREDICT: dict[str, Callable] = {}  # how each family predicts from its arrays and scaled features
 
 
+def within(x, limit: float):
+    "`x`, a float or an array, cut to -`limit` and `limit`."
+    return min(max(x, -limit), limit) if isinstance(x, float) else np.minimum(np.maximum(x, -limit), limit)
+
+
 def sigmoid(x):
-    return 1 / (1 + np.exp(-np.clip(x, -50, 50)))
+    "The probability of the log odds `x`, a float or an array."
+    return 1 / (1 + (math.exp if isinstance(x, float) else np.exp)(-within(x, 50.0)))
 
 
 def logit(p):
