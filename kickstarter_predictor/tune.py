@@ -14,7 +14,7 @@ from typing import Callable, NamedTuple
 
 import numpy as np
 
-from .features import LEVELS, auc, matrix, save_arrays
+from .features import LEVELS, auc, load_arrays, matrix, save_arrays
 from kickstarter_predictor.stage import (
     PINNED, InputError, atomic, check_params, declared, lazy, logger, notebook_path, quick_nbformat, redacted, root, sections,
 )  # fmt: skip
@@ -364,8 +364,7 @@ def load_model(family: str, folder: Path, part: str = "") -> Model:
         booster = xgboost.Booster({"nthread": 1})
         booster.load_model(folder / f"{part}booster.ubj")
         return Model(family, booster=booster)
-    with np.load(folder / f"{part}arrays.npz", allow_pickle=False) as arrays:
-        return Model(family, dict(arrays))
+    return Model(family, load_arrays(folder / f"{part}arrays.npz"))
 
 # %% ../nbs/05_tune.ipynb #e95e30ad
 class Fold(NamedTuple):
