@@ -4,19 +4,19 @@
 
 # %% auto #0
 __all__ = ['log', 'Time', 'Count', 'Id', 'decode', 'COLUMNS', 'SCHEMA', 'SUFFIXES', 'EXPANSION', 'FREE', 'LONGEST', 'BATCH',
-           'ENGINES', 'WAIT', 'SYNTHETIC', 'BUCKET', 'PREFIX', 'PART', 'Category', 'Creator', 'Location', 'Project',
-           'Line', 'to_batch', 'snapshot_time', 'Findings', 'reason', 'snapshot_files', 'readable', 'Bounded',
-           'open_snapshot', 'check_beginning', 'checked_members', 'Part', 'parts', 'text_lines', 'json_lines',
-           'json_array', 'nested', 'CsvLines', 'csv_rows', 'csv_header', 'csv_record', 'csv_records', 'reader_of',
-           'crawl_name', 'records', 'newest', 'updated', 'chosen', 'batches', 'read_file', 'How', 'table_of',
-           'local_tables', 'dask_tables', 'projects_schema', 'check_schema', 'check_projects', 'acquire', 'amiss',
-           'describe', 'Transient', 'Changed', 'Retry', 'faults', 'Version', 'Answer', 's3_client', 'Access',
-           'split_s3', 'local', 'asker', 'Stream', 'parts_md5', 'md5', 'matches', 'unpacks', 'damage', 'same_file',
-           'get', 'Offer', 'objects', 'newest_first', 'Target', 'clean_up', 'copy_object', 'places', 'mirror', 'wanted',
-           'main']
+           'ENGINES', 'WAIT', 'SYNTHETIC', 'BUCKET', 'PREFIX', 'PART', 'Category', 'Creator', 'Location', 'Video',
+           'Project', 'Line', 'to_batch', 'snapshot_time', 'Findings', 'reason', 'snapshot_files', 'readable',
+           'Bounded', 'open_snapshot', 'check_beginning', 'checked_members', 'Part', 'parts', 'text_lines',
+           'json_lines', 'json_array', 'nested', 'CsvLines', 'csv_rows', 'csv_header', 'csv_record', 'csv_records',
+           'reader_of', 'crawl_name', 'records', 'newest', 'updated', 'chosen', 'batches', 'uncollected', 'read_file',
+           'How', 'table_of', 'local_tables', 'dask_tables', 'projects_schema', 'check_schema', 'check_projects',
+           'acquire', 'amiss', 'describe', 'Transient', 'Changed', 'Retry', 'faults', 'Version', 'Answer', 's3_client',
+           'Access', 'split_s3', 'local', 'asker', 'Stream', 'parts_md5', 'md5', 'matches', 'unpacks', 'damage',
+           'same_file', 'get', 'Offer', 'objects', 'newest_first', 'Target', 'clean_up', 'copy_object', 'places',
+           'mirror', 'wanted', 'main']
 
 # %% ../nbs/01_acquire.ipynb #593f6760
-import argparse, base64, codecs, csv, errno, hashlib, io, itertools, json, lzma, os, random, re, shutil, signal, socket, stat, sys, tempfile, threading, time, typing, uuid
+import argparse, base64, codecs, csv, errno, gc, hashlib, io, itertools, json, lzma, os, random, re, shutil, signal, socket, stat, sys, tempfile, threading, time, typing, uuid
 import zipfile, zlib
 from collections import Counter, deque
 from concurrent.futures import ThreadPoolExecutor
@@ -64,33 +64,37 @@ class Location(Struct, gc=False):
     state: str | None = None
 
 
-class Project(Struct, gc=False):
+class Video(Struct, gc=False):
+    "Whether there is one is all that is looked at."
+
+
+class Project(Struct, gc=False, kw_only=True):  # fields in the order of the snapshots: the decoder looks for the next one first
     id: Id
     name: str | None
-    state: str
-    goal: float
-    launched_at: Time
-    deadline: Time
-    created_at: Time | None = None
-    state_changed_at: Time | None = None
     blurb: str | None = None
+    goal: float
+    pledged: float | None = None
+    state: str
     slug: str | None = None
+    disable_communication: bool | None = None
     country: str | None = None
     currency: str | None = None
-    static_usd_rate: float | None = None
-    fx_rate: float | None = None
-    pledged: float | None = None
-    usd_pledged: float | str | None = None
-    backers_count: Count | None = None
+    deadline: Time
+    state_changed_at: Time | None = None
+    created_at: Time | None = None
+    launched_at: Time
     staff_pick: bool | None = None
-    spotlight: bool | None = None
     is_starrable: bool | None = None
-    disable_communication: bool | None = None
-    source_url: str | None = None
-    category: Category | None = None
+    backers_count: Count | None = None
+    static_usd_rate: float | None = None
+    usd_pledged: float | str | None = None
+    fx_rate: float | None = None
     creator: Creator | None = None
     location: Location | None = None
-    video: dict | None | UnsetType = UNSET
+    category: Category | None = None
+    spotlight: bool | None = None
+    source_url: str | None = None
+    video: Video | None | UnsetType = UNSET
 
 
 class Line(Struct, gc=False):
@@ -646,10 +650,21 @@ def batches(lines: typing.Iterable[Line]) -> typing.Iterator[list[Line]]:
         yield batch
 
 
-def _index(lines: list[Line], times: list[int | None]) -> np.ndarray:
-    known = lambda values: [-1 if v is None else v for v in values]
-    changed = known([line.data.state_changed_at for line in lines])
-    return np.array([[line.data.id for line in lines], known(times), changed], dtype=np.int64).T
+@contextmanager
+def uncollected():
+    "A context without searches for garbage that refers to itself: records make none, and many of them make the searches long."
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
+def _index(rows: pa.RecordBatch) -> np.ndarray:
+    seconds = lambda column: pc.fill_null(rows[column].cast(pa.int64()), -1_000).to_numpy() // 1_000
+    return np.column_stack([rows["id"].to_numpy(), seconds("snapshot_at"), seconds("state_changed_at")])
 
 # %% ../nbs/01_acquire.ipynb #07d2d249
 def read_file(
@@ -660,17 +675,17 @@ def read_file(
     `keep(ids)` tells which projects are wanted. Returns (index as for `newest`, but for `file`; counts; findings)."""
     found, runs, robots, others, good, index = Findings(kept), set(), Counter(), [], 0, [np.empty((0, 3), np.int64)]
     named = snapshot_time(crawl_name(path.relative_to(within or path.parent)))
-    with pa.ipc.new_file(part, _ROWS, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
+    with uncollected(), pa.ipc.new_file(part, _ROWS, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
         for lines in batches(records(path, found, tick, within, others)):
             good += len(lines)
-            wanted = keep(np.array([line.data.id for line in lines], dtype=np.int64))
-            lines = lines if wanted.all() else [line for line, w in zip(lines, wanted) if w]
             at = {run: snapshot_time(run) or named for run in {line.run_id for line in lines}}
-            times = [at[line.run_id] for line in lines]
-            writer.write_batch(to_batch(lines, times))
-            index.append(_index(lines, times))
-            runs |= at.keys() - {None, ""}
-            robots.update(line.robot_id or "" for line in lines)
+            rows = to_batch(lines, [at[line.run_id] for line in lines])
+            wanted = keep(rows["id"].to_numpy())
+            rows = rows if wanted.all() else rows.filter(pa.array(wanted))
+            writer.write_batch(rows)
+            index.append(_index(rows))
+            runs |= {*rows["run_id"].unique().to_pylist()} - {None}
+            robots.update({robot.as_py() or "": n.as_py() for robot, n in map(pa.StructScalar.values, rows["robot_id"].value_counts())})
     rejected = found.rejected.total()
     if not good:
         member, line, why = found.rejects[0] if found.rejects else ("", 0, "")
@@ -858,7 +873,7 @@ def _winners(index: pd.DataFrame, folder: Path) -> typing.Iterator[pa.RecordBatc
         with pa.OSFile(str(folder / f"{rank}.arrow")) as source, pa.ipc.open_file(source) as file:
             for batch in map(file.get_batch, range(file.num_record_batches)):
                 end = np.searchsorted(mine["row"], start + len(batch))
-                rows = batch.take(pa.array(mine["row"].to_numpy()[at:end] - start))
+                rows = batch if end - at == len(batch) else batch.take(pa.array(mine["row"].to_numpy()[at:end] - start))
                 spans = (mine[c].to_numpy()[at:end] for c, _ in _SEEN)
                 spans = [pa.array(s, mask=s < 0).cast(pa.timestamp("s", tz="UTC")).cast(_TIME) for s in spans]
                 yield pa.RecordBatch.from_arrays([*rows.columns, *spans], schema=SCHEMA)
