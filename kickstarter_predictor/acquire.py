@@ -67,7 +67,7 @@ class Location(Struct, gc=False):
 class Video(Struct, gc=False):
     "Whether there is one is all that is looked at."
 
-
+# %% ../nbs/01_acquire.ipynb #cbb506c7
 class Project(Struct, gc=False, kw_only=True):  # fields in the order of the snapshots: the decoder looks for the next one first
     id: Id
     name: str | None
