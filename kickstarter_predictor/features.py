@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 import io, json, math, re, struct, zipfile, zlib
+from datetime import date
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Callable, Mapping, NamedTuple, Sequence
+from typing import Mapping, NamedTuple, Sequence
 
 import mmh3, numpy as np
 
@@ -186,6 +187,7 @@ def roundness(goal: float) -> list[float]:
     return [len(digits) - significant, significant, int(digits[:2].ljust(2, "0"))]
 
 
+_EPOCH = date(1970, 1, 1).toordinal()
 # Hours from UTC in winter, by country; where most of a country's creators live. Others: Central Europe.
 _ZONE = {"US": -6, "CA": -6, "MX": -6, "GB": 0, "IE": 0, "AU": 10, "NZ": 12, "HK": 8, "SG": 8, "CN": 8, "JP": 9}
 _MONEY = {
@@ -206,29 +208,19 @@ _MONEY = {
 }
 
 
-# What follows takes floats as well as arrays of them: NumPy's arrays of one cost fifty times what a float does.
-def _but(gap, value):
-    "`value`, NaN where there is a `gap`."
-    return np.where(gap, np.nan, value) if isinstance(gap, np.ndarray) else math.nan if gap else value
+def clock(seconds: float, zone: float) -> list[float]:
+    "Hour (UTC), minute and local hour of the time `seconds` (since 1970) in `zone` (hours from UTC); NaN at exactly midnight UTC, where a source has dates only."
+    in_day = seconds % 86_400
+    return [in_day / 3600, in_day // 60 % 60, (in_day / 3600 + zone) % 24] if in_day else [math.nan] * 3
 
 
-def clock(seconds, zone) -> list:
-    "Hour (UTC), minute and local hour of the times `seconds` (since 1970) in `zone` (hours from UTC); NaN at exactly midnight UTC, where a source has dates only."
-    hours = seconds % 86_400 / 3600
-    return [_but(hours == 0, value) for value in (hours, seconds // 60 % 60, (hours + zone) % 24)]
-
-
-def calendar(seconds) -> list:
-    "Year with fraction, day of the year, of the month and of the week (Monday 0) of the times `seconds` (since 1970)."
-    # The year begun in March, so that the leap day is its last: https://howardhinnant.github.io/date_algorithms.html#civil_from_days
-    day = seconds // 86_400
-    cycle, in_cycle = (day + 719_468) // 146_097, (day + 719_468) % 146_097
-    year = (in_cycle - in_cycle // 1460 + in_cycle // 36_524 - in_cycle // 146_096) // 365
-    since_march = in_cycle - (365 * year + year // 4 - year // 100)
-    month = (5 * since_march + 2) // 153
-    year = year + 400 * cycle + month // 10
-    in_year = day + 719_527 - (365 * year + (year - 1) // 4 - (year - 1) // 100 + (year - 1) // 400)
-    return [year + in_year / 366, in_year + 1, since_march - (153 * month + 2) // 5 + 1, (day + 3) % 7]
+def calendar(seconds: float) -> list[float]:
+    "Year with fraction, day of the year, of the month and of the week (Monday 0) of the time `seconds` (since 1970); NaN for NaN."
+    if math.isnan(seconds):
+        return [math.nan] * 4
+    day = date.fromordinal(_EPOCH + int(seconds // 86_400))
+    in_year = day.toordinal() - date(day.year, 1, 1).toordinal()
+    return [day.year + in_year / 366, in_year + 1, day.day, day.weekday()]
 
 # %% ../nbs/04_features.ipynb #44a4d825
 INPUTS = [
@@ -278,63 +270,56 @@ NUMBERS = [
 ]
 
 # %% ../nbs/04_features.ipynb #25d07b09
-def _first(of: Callable, *columns: Sequence):
-    return of(*(c[0] for c in columns))
-
-
-def _array(of: Callable, *columns: Sequence) -> np.ndarray:
-    return np.array([of(*row) for row in zip(*columns)], float).T
-
-
 def _real(value) -> float:
     return math.nan if value is None else float(value)
 
 
-def _abroad(country: str | None, currency: str) -> float:
-    "1 where the money is another than that of the country."
-    return math.nan if country is None else float(_MONEY.get(country, "EUR") != currency)
+def _log10(x: float) -> float:
+    return math.log10(x) if x > 0 else math.nan if math.isnan(x) else -math.inf
+
+
+def _row(
+    goal_usd, goal, days, prepared, launched: float, ended: float, country, currency, name, blurb, staff_pick, video, *history
+) -> list[float]:
+    goal_usd, days, prepared = _real(goal_usd), _real(days), _real(prepared)
+    begun, zone = launched - 86_400 * prepared, _ZONE.get(country, 1)
+    launch, end = clock(launched, zone), clock(ended, zone)
+    log_goal, whole_days = _log10(goal_usd), np.rint(days)
+    timed = lambda value: math.nan if math.isnan(launch[0]) else value
+    return [
+        log_goal,
+        _log10(goal),
+        *roundness(goal),
+        log_goal - _log10(max(days, 1)),
+        whole_days,
+        timed(abs(days - whole_days)),
+        _log10(max(prepared, 0.01)),
+        *calendar(launched),
+        *launch,
+        *calendar(ended),
+        *end,
+        *calendar(begun),
+        begun % 86_400 // 360 / 10,
+        timed(abs(launch[0] - end[0]) < 0.03),
+        math.nan if country is None else _MONEY.get(country, "EUR") != currency,
+        _log10(goal_usd / goal),
+        *map(_real, history),
+        *shape(name),
+        *shape(blurb),
+        _real(staff_pick),
+        _real(video),
+    ]
+
+
+_GIVEN = ("country", "currency", "name", "blurb", "staff_pick", "video", "earlier_campaigns", "earlier_successes")
 
 
 def numbers(columns: Mapping[str, Sequence]) -> np.ndarray:
-    "The features `NUMBERS` of the campaigns given by `columns` (at least `INPUTS`, equally long): float32 array (n, len(NUMBERS))."
+    "The features `NUMBERS` of the campaigns given by `columns` (at least `INPUTS`, equally long; goals above 0): float32 array (n, len(NUMBERS))."
     check_known(columns)
-    if not len(columns["goal"]):
-        return np.empty((0, len(NUMBERS)), np.float32)
-    all_of = _first if len(columns["goal"]) == 1 else _array
-    given = ("goal_usd", "goal", "days", "preparation_days", "earlier_campaigns", "earlier_successes", "staff_pick", "video")
-    goal_usd, goal, days, prepared, *rest = (all_of(_real, columns[c]) for c in given)
-    launched, ended = (all_of(float, np.asarray(columns[c], "datetime64[s]").astype(float).tolist()) for c in ("launched_at", "deadline"))
-    zone = all_of(lambda country: _ZONE.get(country, 1), columns["country"])
-    begun = launched - 86_400 * prepared
-    launch, end = clock(launched, zone), clock(ended, zone)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        log_goal, log_native, log_days, log_prepared, log_rate = np.log10(
-            [goal_usd, goal, np.maximum(days, 1), np.maximum(prepared, 0.01), np.divide(goal_usd, goal)]
-        )
-        whole_days = np.rint(days)
-        rows = [
-            log_goal,
-            log_native,
-            *all_of(roundness, columns["goal"]),
-            log_goal - log_days,
-            whole_days,
-            _but(launch[0] != launch[0], abs(days - whole_days)),
-            log_prepared,
-            *calendar(launched),
-            *launch,
-            *calendar(ended),
-            *end,
-            *calendar(begun),
-            begun % 86_400 // 360 / 10,
-            _but(launch[0] != launch[0], abs(launch[0] - end[0]) < 0.03),
-            all_of(_abroad, columns["country"], columns["currency"]),
-            log_rate,
-            *rest[:2],
-            *all_of(shape, columns["name"]),
-            *all_of(shape, columns["blurb"]),
-            *rest[2:],
-        ]
-        return np.array(rows, np.float32).reshape(len(NUMBERS), -1).T.copy()
+    times = (np.asarray(columns[c], "datetime64[s]").astype(float).tolist() for c in ("launched_at", "deadline"))
+    amounts = (columns[c] for c in ("goal_usd", "goal", "days", "preparation_days"))
+    return np.array([_row(*given) for given in zip(*amounts, *times, *(columns[c] for c in _GIVEN))], np.float32).reshape(-1, len(NUMBERS))
 
 # %% ../nbs/04_features.ipynb #c85bdfd2
 def levels(columns: Mapping[str, Sequence]) -> dict[str, list[str]]:
