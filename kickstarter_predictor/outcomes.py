@@ -89,7 +89,7 @@ def rarities(names: Iterable[Name]) -> Callable[[str], float]:
     counts, n = Counter(), 0
     for n, name in enumerate(names, 1):
         counts.update(set(name.words))
-    return lambda word: min(RAREST, -float(np.log2((counts[word] + _BELIEVED * _USUAL) / (n + _BELIEVED))))
+    return cache(lambda word: min(RAREST, -float(np.log2((counts[word] + _BELIEVED * _USUAL) / (n + _BELIEVED)))))
 
 
 def summed_bits(name: Name, rarity: Callable[[str], float]) -> list[float]:
@@ -314,33 +314,35 @@ def _common(values: pd.Series) -> Callable[[pd.Series], np.ndarray]:
     return lambda other: other.map(share).fillna(0).to_numpy(float)
 
 
-def _text(frame: pd.DataFrame, column: str) -> pd.Series:
-    return frame[column].astype("str").fillna("").str.casefold()
+def _comparable(frame: pd.DataFrame) -> pd.DataFrame:
+    texts = frame[frame.columns.intersection(["country", "location_country", "category", "parent"])].astype("str").fillna("")
+    return frame[["title", "day"]].join(texts.apply(lambda column: column.str.casefold()))
 
 
 def country_bits(a: pd.DataFrame, b: pd.DataFrame, projects: pd.DataFrame) -> np.ndarray:
     "Bits for the countries of the tries `a` and the projects `b`, row by row: that of the project, or of its creator."
-    home, places = _text(a, "country"), ("country", "location_country")
-    agrees, known = (np.logical_or(*f) for f in zip(*((home.eq(_text(b, p)), _text(b, p).ne("")) for p in places)))
-    common = np.maximum(*(_common(_text(projects, p))(home) for p in places))
+    home, places = a["country"], ("country", "location_country")
+    agrees, known = (np.logical_or(*f) for f in zip(*((home.eq(b[p]), b[p].ne("")) for p in places)))
+    common = np.maximum(*(_common(projects[p])(home) for p in places))
     return level_bits(agrees, home.ne("") & known, common, SAME_COUNTRY)
 
 
 def category_bits(a: pd.DataFrame, b: pd.DataFrame, projects: pd.DataFrame) -> np.ndarray:
     "Bits for the categories of the tries `a` and the projects `b`, row by row: the parent, and where that agrees the subcategory."
-    sub = lambda f: _text(f, "parent") + "/" + _text(f, "category")
-    parent, of_parent, of_sub = _text(a, "parent"), *(_common(of(projects))(of(a)) for of in (lambda f: _text(f, "parent"), sub))
-    known, same = parent.ne("") & _text(b, "parent").ne(""), parent.eq(_text(b, "parent"))
-    told = known & same & _text(a, "category").ne("")
+    sub = lambda f: f["parent"] + "/" + f["category"]
+    of_parent, of_sub = _common(projects["parent"])(a["parent"]), _common(sub(projects))(sub(a))
+    known, same = a["parent"].ne("") & b["parent"].ne(""), a["parent"].eq(b["parent"])
+    told = known & same & a["category"].ne("")
     within = of_sub / np.maximum(of_parent, 1e-9)
-    return level_bits(same, known, of_parent, SAME_PARENT) + level_bits(sub(a).eq(sub(b)), told, within, SAME_CATEGORY)
+    return level_bits(same, known, of_parent, SAME_PARENT) + level_bits(a["category"].eq(b["category"]), told, within, SAME_CATEGORY)
 
 # %% ../nbs/09_outcomes.ipynb #a996194c
 def weighed(pairs: pd.DataFrame, asked: pd.DataFrame, projects: pd.DataFrame, rules: Rules) -> pd.DataFrame:
     """`pairs` with the `bits` that speak for each, those of its `name`, `country`, `category` and `launch`,
 
     and whether the project is of another `edition`, and whether what was asked has `other` words."""
-    a, b = asked.iloc[pairs["asked"]].reset_index(drop=True), projects.iloc[pairs["project"]].reset_index(drop=True)
+    campaign, projects = asked["campaign"].to_numpy()[pairs["asked"]], _comparable(projects)
+    a, b = (f.iloc[pairs[k]].reset_index(drop=True) for f, k in ((_comparable(asked), "asked"), (projects, "project")))
     rarity, titles = rarities(projects["title"]), list(zip(a["title"], b["title"]))
     summed = cache(lambda name: summed_bits(name, rarity))
     bits = {
@@ -352,7 +354,7 @@ def weighed(pairs: pd.DataFrame, asked: pd.DataFrame, projects: pd.DataFrame, ru
     edition = np.array([x.edition != y.edition for x, y in titles], bool)
     total = sum(bits.values()) + np.where(edition, OTHER_EDITION, 0)
     other = np.array([other_words(x, y) for x, y in titles], bool)
-    return pairs.assign(**bits, bits=total, edition=edition, other=other, campaign=a["campaign"].to_numpy())
+    return pairs.assign(**bits, bits=total, edition=edition, other=other, campaign=campaign)
 
 # %% ../nbs/09_outcomes.ipynb #205caa4e
 HERE = 0.5  # that the project of a try is among those of its window, before anything is compared
@@ -455,10 +457,10 @@ def verdicts(tries: pd.DataFrame, projects: pd.DataFrame, rules: Rules = Rules()
         title=lambda f: f["name"].map(to_name)
     )
     asked = asked[asked["title"].map(lambda t: bool(t.text)).astype(bool)].reset_index(drop=True)
-    creators = unlinked.dropna(subset="target").drop_duplicates("campaign", keep="last").set_index("campaign")["target"].map(creator_number)
+    creators = unlinked.dropna(subset="target").drop_duplicates("campaign", keep="last").set_index("campaign")["target"].map(creator_number).astype("Int64")
     pairs = probable(weighed(nearest(asked, projects, rules), asked, projects, rules))
-    wanted, there = (s.astype("Int64").array for s in (pairs["campaign"].map(creators), projects["creator_id"].iloc[pairs["project"]]))
-    found |= verdicts_by_name(pairs[~(wanted != there).fillna(False)], projects, rules)  # not those of another creator
+    creator = projects["creator_id"].astype("Int64").iloc[pairs["project"]].set_axis(pairs.index)
+    found |= verdicts_by_name(pairs[pairs["campaign"].map(creators).eq(creator).fillna(True)], projects, rules)
     return {c: found.get(c, Verdict("none")) for c in tries["campaign"].unique()}
 
 # %% ../nbs/09_outcomes.ipynb #77948f6a
