@@ -4,17 +4,17 @@
 
 # %% auto #0
 __all__ = ['log', 'LETTER', 'RAREST', 'EDIT', 'MOST_EDITS', 'WHOLE', 'CUT', 'LESS', 'WINDOW_SCALE', 'PUNCTUAL', 'SAME_COUNTRY',
-           'SAME_CATEGORY', 'SAME_PARENT', 'OTHER_EDITION', 'TRY', 'APART', 'ENDED', 'CHUNK', 'HERE', 'DAMAGE', 'Name',
-           'plain_words', 'folded', 'to_name', 'rarities', 'summed_bits', 'name_bits', 'other_words', 'Rules',
+           'SAME_CATEGORY', 'SAME_PARENT', 'OTHER_EDITION', 'TRY', 'APART', 'ENDED', 'CHUNK', 'SPAN', 'HERE', 'DAMAGE',
+           'Name', 'plain_words', 'folded', 'to_name', 'rarities', 'summed_bits', 'name_bits', 'other_words', 'Rules',
            'level_bits', 'launch_bits', 'target', 'akin', 'to_tries', 'to_days', 'campaigns_of', 'read_snapshots',
            'wanted_projects', 'head', 'nearest', 'country_bits', 'category_bits', 'weighed', 'probable', 'Verdict',
-           'linked', 'by_creator', 'verdict_by_link', 'verdict_by_name', 'verdicts', 'near_duplicate', 'as_tried',
+           'linked', 'creator_number', 'verdict_by_link', 'verdicts_by_name', 'verdicts', 'near_duplicate', 'as_tried',
            'Simulated', 'simulated', 'interval', 'judged', 'figures', 'changes', 'labels', 'listing', 'to_markdown',
            'to_csv', 'Run', 'match', 'update', 'summary', 'rules_in_force', 'limits', 'main']
 
 # %% ../nbs/09_outcomes.ipynb #921832a0
 import argparse, csv, io, re, shutil, sys, tempfile, unicodedata
-from collections import Counter
+from collections import Counter, defaultdict
 from datetime import datetime, timedelta, timezone
 from functools import cache, lru_cache
 from pathlib import Path
@@ -68,6 +68,7 @@ def folded(word: str) -> str:
     return re.sub(r"([a-z])\1+", r"\1", word)
 
 
+@lru_cache(1 << 16)
 def to_name(text: str | None) -> Name:
     "`text` for comparison."
     words = plain_words(text or "")
@@ -80,6 +81,7 @@ def to_name(text: str | None) -> Name:
 LETTER, RAREST = 3.0, 16.0  # bits: of a letter, until a word has as many as it is rare, and that at most
 EDIT, MOST_EDITS = 3.0, 4  # bits against, of a letter changed; in one place at most so many count
 WHOLE, CUT, LESS = 8.0, 2.0, 8.0  # bits: for, nothing is missing; against, the end of what was asked is, and anything else is
+_CHANGED = [EDIT / 8, *(EDIT * n for n in range(1, MOST_EDITS + 1))]  # bits against 0, 1, 2, ... letters in one place: 0 is a blank only
 _USUAL, _BELIEVED = 2.0**-12, 200  # how common a word is before any was counted, and for how many names that counts
 
 
@@ -88,7 +90,7 @@ def rarities(names: Iterable[Name]) -> Callable[[str], float]:
     counts, n = Counter(), 0
     for n, name in enumerate(names, 1):
         counts.update(set(name.words))
-    return lambda word: min(RAREST, -float(np.log2((counts[word] + _BELIEVED * _USUAL) / (n + _BELIEVED))))
+    return cache(lambda word: min(RAREST, -float(np.log2((counts[word] + _BELIEVED * _USUAL) / (n + _BELIEVED)))))
 
 
 def summed_bits(name: Name, rarity: Callable[[str], float]) -> list[float]:
@@ -104,12 +106,13 @@ def summed_bits(name: Name, rarity: Callable[[str], float]) -> list[float]:
 def _aligned(a: str, b: str, summed: Sequence[float]) -> float:
     "Bits for the letters of `b` that are in `a`, by the `summed` bits of `b`, less those for what was changed."
     bits = 0.0
-    for tag, i1, i2, j1, j2 in Levenshtein.opcodes(a, b):
+    for tag, i1, i2, j1, j2 in Levenshtein.opcodes(a, b).as_list():
         if tag == "equal":
             bits += summed[j2] - summed[j1]
         else:
-            letters = max(i2 - i1 - a.count(" ", i1, i2), j2 - j1 - b.count(" ", j1, j2))
-            bits -= EDIT * min(letters, MOST_EDITS) or EDIT / 8  # only a blank
+            gone, new = i2 - i1 - a.count(" ", i1, i2), j2 - j1 - b.count(" ", j1, j2)
+            letters = gone if gone > new else new  # this is the innermost loop: max and min take a third longer
+            bits -= _CHANGED[letters if letters < MOST_EDITS else MOST_EDITS]
     return bits
 
 
@@ -274,7 +277,7 @@ def wanted_projects(path: Path, tries: pd.DataFrame, rules: Rules) -> pd.DataFra
     return kept.assign(parent=repaired_parent(kept), name=names, title=names.map(to_name))
 
 # %% ../nbs/09_outcomes.ipynb #ef45d19f
-CHUNK = 64  # descriptions at a time, of a week
+CHUNK, SPAN = 64, 30  # descriptions at a time, and the days that they lie within
 
 
 _TITLE_ENDS = re.compile(r"[:|(–—]|\s-\s")
@@ -288,25 +291,23 @@ def head(name: str, title: Name) -> str:
 
 def nearest(asked: pd.DataFrame, projects: pd.DataFrame, rules: Rules) -> pd.DataFrame:
     "The `rules.candidates` most similar names to each of `asked` (with `title`, `day`): a row a pair, `asked` and `project` (places in the tables), `among`: projects of the window."
-    days, texts, short = (
-        projects["day"].to_numpy(),
-        ["".join(t.words) for t in projects["title"]],
-        list(map(head, projects["name"], projects["title"])),
-    )
-    order, found = np.argsort(asked["day"].to_numpy(int), kind="stable"), []
-    for _, week in pd.Series(order).groupby(asked["day"].to_numpy(int)[order] // 7):
-        for places in np.split(week.to_numpy(), range(CHUNK, len(week), CHUNK)):
-            said, queries = asked["day"].to_numpy(int)[places], ["".join(asked["title"].iloc[i].words) for i in places]
-            first, last = np.searchsorted(days, said - rules.early_days), np.searchsorted(days, said + rules.late_days, side="right")
-            start, end = first.min(), last.max()
+    days, said = projects["day"].to_numpy(), asked["day"].to_numpy(int)
+    queries, texts = (np.array(["".join(t.words) for t in f["title"]], object) for f in (asked, projects))
+    short = np.array(list(map(head, projects["name"], projects["title"])), object)
+    first, last = np.searchsorted(days, said - rules.early_days), np.searchsorted(days, said + rules.late_days, side="right")
+    order, found = np.argsort(said, kind="stable"), [np.empty((3, 0), int)]
+    for _, near in pd.Series(order).groupby(said[order] // SPAN):
+        for places in np.split(near.to_numpy(), range(CHUNK, len(near), CHUNK)):
+            start, end = first[places].min(), last[places].max()
             if start == end:
                 continue
-            similar = lambda names: process.cdist(queries, names[start:end], scorer=fuzz.ratio, dtype=np.uint8, workers=-1)
-            scores = np.maximum(similar(texts), similar(short))
-            for i, row, a, b in zip(places, scores, first, last):
-                best = np.argsort(255 - row[a - start : b - start], kind="stable")[: rules.candidates]
-                found.append(pd.DataFrame({"asked": i, "project": a + best, "among": b - a}))
-    return pd.concat(found, ignore_index=True) if found else pd.DataFrame({"asked": [], "project": [], "among": []}, dtype=int)
+            similar = lambda names: process.cdist(queries[places], names[start:end], scorer=fuzz.ratio, dtype=np.uint8, workers=-1)
+            there = np.arange(start, end)
+            within = (first[places, None] <= there) & (there < last[places, None])
+            best = np.argsort(np.where(within, 100 - np.maximum(similar(texts), similar(short)), 101), axis=1, kind="stable")[:, : rules.candidates]
+            row, rank = np.take_along_axis(within, best, axis=1).nonzero()
+            found.append([places[row], start + best[row, rank], (last - first)[places[row]]])
+    return pd.DataFrame(np.hstack(found).T, columns=["asked", "project", "among"])
 
 # %% ../nbs/09_outcomes.ipynb #a2e740a3
 def _common(values: pd.Series) -> Callable[[pd.Series], np.ndarray]:
@@ -315,33 +316,35 @@ def _common(values: pd.Series) -> Callable[[pd.Series], np.ndarray]:
     return lambda other: other.map(share).fillna(0).to_numpy(float)
 
 
-def _text(frame: pd.DataFrame, column: str) -> pd.Series:
-    return frame[column].astype("str").fillna("").str.casefold()
+def _comparable(frame: pd.DataFrame) -> pd.DataFrame:
+    texts = frame[frame.columns.intersection(["country", "location_country", "category", "parent"])].astype("str").fillna("")
+    return frame[["title", "day"]].join(texts.apply(lambda column: column.str.casefold()))
 
 
 def country_bits(a: pd.DataFrame, b: pd.DataFrame, projects: pd.DataFrame) -> np.ndarray:
     "Bits for the countries of the tries `a` and the projects `b`, row by row: that of the project, or of its creator."
-    home, places = _text(a, "country"), ("country", "location_country")
-    agrees, known = (np.logical_or(*f) for f in zip(*((home.eq(_text(b, p)), _text(b, p).ne("")) for p in places)))
-    common = np.maximum(*(_common(_text(projects, p))(home) for p in places))
+    home, places = a["country"], ("country", "location_country")
+    agrees, known = (np.logical_or(*f) for f in zip(*((home.eq(b[p]), b[p].ne("")) for p in places)))
+    common = np.maximum(*(_common(projects[p])(home) for p in places))
     return level_bits(agrees, home.ne("") & known, common, SAME_COUNTRY)
 
 
 def category_bits(a: pd.DataFrame, b: pd.DataFrame, projects: pd.DataFrame) -> np.ndarray:
     "Bits for the categories of the tries `a` and the projects `b`, row by row: the parent, and where that agrees the subcategory."
-    sub = lambda f: _text(f, "parent") + "/" + _text(f, "category")
-    parent, of_parent, of_sub = _text(a, "parent"), *(_common(of(projects))(of(a)) for of in (lambda f: _text(f, "parent"), sub))
-    known, same = parent.ne("") & _text(b, "parent").ne(""), parent.eq(_text(b, "parent"))
-    told = known & same & _text(a, "category").ne("")
+    sub = lambda f: f["parent"] + "/" + f["category"]
+    of_parent, of_sub = _common(projects["parent"])(a["parent"]), _common(sub(projects))(sub(a))
+    known, same = a["parent"].ne("") & b["parent"].ne(""), a["parent"].eq(b["parent"])
+    told = known & same & a["category"].ne("")
     within = of_sub / np.maximum(of_parent, 1e-9)
-    return level_bits(same, known, of_parent, SAME_PARENT) + level_bits(sub(a).eq(sub(b)), told, within, SAME_CATEGORY)
+    return level_bits(same, known, of_parent, SAME_PARENT) + level_bits(a["category"].eq(b["category"]), told, within, SAME_CATEGORY)
 
 # %% ../nbs/09_outcomes.ipynb #a996194c
 def weighed(pairs: pd.DataFrame, asked: pd.DataFrame, projects: pd.DataFrame, rules: Rules) -> pd.DataFrame:
     """`pairs` with the `bits` that speak for each, those of its `name`, `country`, `category` and `launch`,
 
-    and whether the project is of another `edition`, and whether what was asked has `other` words."""
-    a, b = asked.iloc[pairs["asked"]].reset_index(drop=True), projects.iloc[pairs["project"]].reset_index(drop=True)
+    and whether the project is of another `edition`."""
+    campaign, projects = asked["campaign"].to_numpy()[pairs["asked"]], _comparable(projects)
+    a, b = (f.iloc[pairs[k]].reset_index(drop=True) for f, k in ((_comparable(asked), "asked"), (projects, "project")))
     rarity, titles = rarities(projects["title"]), list(zip(a["title"], b["title"]))
     summed = cache(lambda name: summed_bits(name, rarity))
     bits = {
@@ -352,8 +355,7 @@ def weighed(pairs: pd.DataFrame, asked: pd.DataFrame, projects: pd.DataFrame, ru
     }
     edition = np.array([x.edition != y.edition for x, y in titles], bool)
     total = sum(bits.values()) + np.where(edition, OTHER_EDITION, 0)
-    other = np.array([other_words(x, y) for x, y in titles], bool)
-    return pairs.assign(**bits, bits=total, edition=edition, other=other, campaign=a["campaign"].to_numpy())
+    return pairs.assign(**bits, bits=total, edition=edition, campaign=campaign)
 
 # %% ../nbs/09_outcomes.ipynb #205caa4e
 HERE = 0.5  # that the project of a try is among those of its window, before anything is compared
@@ -393,13 +395,13 @@ def linked(link: Link, projects: pd.DataFrame) -> pd.DataFrame:
     "Those of `projects` that the link may lead to; one that has another creator's number is none of them."
     slug = projects["slug"].str.replace("-cancell?ed$", "", regex=True)
     hit = projects["id"].eq(link.id) if link.id else projects["slug"].eq(link.slug) | slug.eq(link.slug)
-    return projects[hit & by_creator(link, projects)]
+    number, creator = creator_number(link), projects["creator_id"]
+    return projects[hit & (creator.isna() | creator.eq(number))] if number else projects[hit]
 
 
-def by_creator(link: Link | None, projects: pd.DataFrame) -> pd.Series:
-    "Whether the creator of each of `projects` may be that of `link`: not if both are numbers, and others."
-    number = int(link.creator) if link and re.fullmatch("[0-9]{1,18}", link.creator or "") else None
-    return projects["creator_id"].isna() | projects["creator_id"].eq(number) if number else pd.Series(True, projects.index)
+def creator_number(link: Link) -> int | None:
+    "The number of the creator whom `link` names, if it is one."
+    return int(link.creator) if re.fullmatch("[0-9]{1,18}", link.creator or "") else None
 
 
 def verdict_by_link(own: pd.DataFrame, projects: pd.DataFrame, rules: Rules) -> Verdict | None:
@@ -418,23 +420,28 @@ def verdict_by_link(own: pd.DataFrame, projects: pd.DataFrame, rules: Rules) -> 
     return Verdict("doubt", why=why, candidates=tuple((int(i), 1 / len(hits)) for i in hits["id"]))
 
 
-def verdict_by_name(pairs: pd.DataFrame, projects: pd.DataFrame, rules: Rules) -> Verdict:
-    "What the `probable` pairs of a campaign say."
-    if pairs["probability"].sum() < rules.listed:
-        return Verdict("none")
-    best, there = pairs.iloc[0], projects.iloc[pairs["project"]]
-    texts = ["".join(t.words) for t in there["title"]]
-    why = [
-        "another of a series?" if best["edition"] else "",
-        "another word in the name" if best["other"] else "",
-        f"{texts.count(texts[0])} projects of this name" if texts.count(texts[0]) > 1 else "",
-        "another is nearly as likely" if best["lead"] < rules.margin and not best["edition"] else "",
-        "not likely enough" if best["probability"] < rules.accept else "",
+def verdicts_by_name(pairs: pd.DataFrame, asked: pd.DataFrame, projects: pd.DataFrame, rules: Rules) -> dict[int, Verdict]:
+    "What the `probable` pairs of `asked` and `projects` say of each campaign that is likely to be one of these."
+    there = projects[["id", "title"]].iloc[pairs["project"]].set_index(pairs.index)
+    text, of = there["title"].map(lambda t: "".join(t.words)), pairs["campaign"]
+    alike = text.eq(text.groupby(of).transform("first")).groupby(of).transform("sum")
+    pairs = pairs.assign(id=there["id"], alike=alike)[pairs.groupby("campaign")["probability"].transform("sum").ge(rules.listed)]
+    best, listed = pairs.drop_duplicates("campaign"), defaultdict(list)
+    titles = (f["title"].iloc[best[k]] for f, k in ((asked, "asked"), (projects, "project")))
+    reasons = [
+        (best["edition"], "another of a series?"),
+        (np.array(list(map(other_words, *titles)), bool), "another word in the name"),
+        (best["alike"].gt(1), best["alike"].astype("str") + " projects of this name"),
+        (best["lead"].lt(rules.margin) & ~best["edition"], "another is nearly as likely"),
+        (best["probability"].lt(rules.accept), "not likely enough"),
     ]
-    if any(why):
-        shown = [(int(i), float(p)) for i, p in zip(there["id"], pairs["probability"]) if p >= rules.listed / 10][:5]
-        return Verdict("doubt", why=next(filter(None, why)), candidates=tuple(shown))
-    return Verdict("name", int(there["id"].iloc[0]), float(best["probability"]))
+    why = pd.Series("", best.index, dtype="str").case_when(reasons)
+    for campaign, *candidate in pairs.loc[pairs["probability"].ge(rules.listed / 10), ["campaign", "id", "probability"]].itertuples(index=False):
+        listed[campaign].append(tuple(candidate))
+    return {
+        c: Verdict("doubt", why=w, candidates=tuple(listed[c][:5])) if w else Verdict("name", i, p)
+        for c, i, p, w in zip(*(best[column].tolist() for column in ("campaign", "id", "probability")), why)
+    }
 
 # %% ../nbs/09_outcomes.ipynb #81eaba65
 def verdicts(tries: pd.DataFrame, projects: pd.DataFrame, rules: Rules = Rules()) -> dict[int, Verdict]:
@@ -452,12 +459,10 @@ def verdicts(tries: pd.DataFrame, projects: pd.DataFrame, rules: Rules = Rules()
         title=lambda f: f["name"].map(to_name)
     )
     asked = asked[asked["title"].map(lambda t: bool(t.text)).astype(bool)].reset_index(drop=True)
-    links = unlinked.dropna(subset="target").groupby("campaign")["target"].last()
-    there = projects[["id", "title", "creator_id"]]
-    for campaign, pairs in probable(weighed(nearest(asked, projects, rules), asked, projects, rules)).groupby("campaign"):
-        if link := links.get(campaign):
-            pairs = pairs[by_creator(link, there.iloc[pairs["project"]]).to_numpy()]
-        found[campaign] = verdict_by_name(pairs, there, rules)
+    creators = unlinked.dropna(subset="target").drop_duplicates("campaign", keep="last").set_index("campaign")["target"].map(creator_number).astype("Int64")
+    pairs = probable(weighed(nearest(asked, projects, rules), asked, projects, rules))
+    creator = projects["creator_id"].astype("Int64").iloc[pairs["project"]].set_axis(pairs.index)
+    found |= verdicts_by_name(pairs[pairs["campaign"].map(creators).eq(creator).fillna(True)], asked, projects, rules)
     return {c: found.get(c, Verdict("none")) for c in tries["campaign"].unique()}
 
 # %% ../nbs/09_outcomes.ipynb #77948f6a
