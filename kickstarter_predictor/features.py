@@ -101,10 +101,15 @@ def check_known(fields) -> None:
 
 # %% ../nbs/04_features.ipynb #4551a8d1
 def auc(y, score) -> float:
-    "Area under the ROC curve; NaN where `y` holds one outcome only."
-    from sklearn.metrics import roc_auc_score
-
-    return float(roc_auc_score(y, score)) if len(np.unique(y)) == 2 else float("nan")
+    "Area under the ROC curve of the outcomes `y` (0 or 1): the share of pairs that `score` puts in order, ties count half. NaN where `y` holds one outcome only; ValueError for a score that is no number."
+    success, score = np.asarray(y, bool), np.asarray(score, float)
+    won, lost = np.sort(score[success]), np.sort(score[~success])
+    if not (len(won) and len(lost)):
+        return math.nan
+    if not np.isfinite(score).all():
+        raise ValueError("auc: a score is missing or infinite")
+    below = np.searchsorted(lost, won, "left") + np.searchsorted(lost, won, "right")
+    return float(below.sum() / (2 * len(won) * len(lost)))
 
 
 def auc_alone(values: pd.Series, y: np.ndarray, seed: int = 0) -> float:
