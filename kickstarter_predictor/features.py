@@ -131,12 +131,10 @@ STRENGTH = 10.0
 
 def shrunk_rates(values, y, prior, strength: float = STRENGTH) -> dict:
     "Success rate of each value, drawn towards the mean of `prior` (a rate a row) over its rows; {value: rate}."
-    table = (
-        pd.DataFrame({"value": np.asarray(values), "y": y, "prior": prior})
-        .groupby("value")
-        .agg(n=("y", "size"), s=("y", "sum"), prior=("prior", "mean"))
-    )
-    return ((table["s"] + strength * table["prior"]) / (table["n"] + strength)).to_dict()
+    value, names = pd.factorize(np.asarray(values))
+    n = np.bincount(value)
+    rates = (np.bincount(value, y) + strength * np.bincount(value, prior) / n) / (n + strength)
+    return dict(zip(names.tolist(), rates.tolist()))
 
 
 def out_of_fold(values, y, fold, prior, strength: float = STRENGTH) -> np.ndarray:
