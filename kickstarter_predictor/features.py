@@ -22,9 +22,10 @@ log, pd = logger("features"), lazy("pandas")
 __all__ = ['log', 'pd', 'KNOWN', 'DERIVED', 'STRENGTH', 'SHAPE', 'INPUTS', 'LEVELS', 'NUMBERS', 'BITS', 'TEXTS', 'LEARNED',
            'ORDER', 'Known', 'LeakageError', 'check_known', 'auc', 'auc_alone', 'shrunk_rates', 'out_of_fold', 'shape',
            'roundness', 'clock', 'calendar', 'numbers', 'levels', 'inputs', 'hashes', 'count', 'count_texts',
-           'TextScore', 'TextTable', 'design', 'short', 'fit_texts', 'Encoder', 'text_feature', 'fit_encoder',
-           'save_arrays', 'load_arrays', 'save_encoder', 'load_encoder', 'folds', 'feature_table', 'vocabulary',
-           'numbered', 'codes', 'matrix', 'input_of', 'quick_auc', 'by_input', 'gains', 'latent', 'evidence', 'beside']
+           'TextScore', 'TextTable', 'one_hot', 'design', 'short', 'fit_texts', 'Encoder', 'text_feature',
+           'fit_encoder', 'save_arrays', 'load_arrays', 'save_encoder', 'load_encoder', 'folds', 'feature_table',
+           'vocabulary', 'numbered', 'codes', 'matrix', 'input_of', 'quick_auc', 'by_input', 'gains', 'latent',
+           'evidence', 'beside']
 
 # %% ../nbs/04_features.ipynb #a8ad07ac
 _FIELDS = """
@@ -467,25 +468,31 @@ class TextTable:
 
 
 # %% ../nbs/04_features.ipynb #18ea33f1
+def one_hot(columns: Sequence[np.ndarray], min_rows: int = 1):
+    "A 0/1 column for each value of each of `columns`, in order, as scikit-learn's OneHotEncoder makes them; values of fewer than `min_rows` rows share the last one of theirs: sparse matrix with n rows."
+    import scipy.sparse as sparse
+
+    at, width = [], 0
+    for column in columns:
+        value, names = pd.factorize(column, sort=True)
+        often = np.bincount(value, minlength=len(names)) >= min_rows
+        at.append(width + np.where(often, often.cumsum() - 1, often.sum())[value])
+        width += min(often.sum() + 1, len(often))
+    ends = np.arange(0, len(at) * len(at[0]) + 1, len(at))
+    return sparse.csr_matrix((np.ones(ends[-1], np.float32), np.column_stack(at).ravel(), ends), (len(at[0]), width))
+
+
 def design(levels: Mapping[str, Sequence[str]], X: np.ndarray):
     "What is known beside the words, for a linear model: each column of X in ten quantile bins (a gap is its own) and each level, one-hot: sparse matrix with n rows."
     import scipy.sparse as sparse
-    from sklearn.preprocessing import OneHotEncoder
 
     binned = [
         np.where(np.isnan(x), -1, np.searchsorted(np.unique(np.nanquantile(x, np.arange(0.1, 1, 0.1))), x))
         for x in X.T
         if np.isfinite(x).any()
     ]
-    bins = (
-        OneHotEncoder(dtype=np.float32).fit_transform(np.column_stack(binned))
-        if binned
-        else sparse.csr_matrix((len(X), 0), dtype=np.float32)
-    )
-    marks = OneHotEncoder(dtype=np.float32, min_frequency=10).fit_transform(
-        np.column_stack([np.asarray(levels[c], dtype=object) for c in LEVELS])
-    )
-    return sparse.hstack([bins * 0.5, marks], format="csr")
+    marks = one_hot([np.asarray(levels[c], object) for c in LEVELS], min_rows=10)
+    return sparse.hstack([*([one_hot(binned) * 0.5] if binned else []), marks], format="csr")
 
 # %% ../nbs/04_features.ipynb #74c0c451
 def short(a: np.ndarray) -> np.ndarray:
@@ -769,7 +776,7 @@ def matrix(features: pd.DataFrame, k, drop: Sequence[str] = ()) -> tuple[np.ndar
     levels in the `vocabulary` (`category#`)."""
     numbers_, learned = ([c for c in names if c not in drop] for names in (NUMBERS, LEARNED))
     X = features[numbers_ + [f"{c}@{k}" for c in learned]].to_numpy(np.float32)
-    return np.hstack([X, codes(features, numbered(vocabulary(features)))]), [*numbers_, *learned, *(f"{c}#" for c in LEVELS)]
+    return np.hstack([X, codes(features[LEVELS].to_dict("list"), numbered(vocabulary(features)))]), [*numbers_, *learned, *(f"{c}#" for c in LEVELS)]
 
 # %% ../nbs/04_features.ipynb #daaa7f39
 _OF = {
