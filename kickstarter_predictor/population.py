@@ -10,7 +10,7 @@ from typing import Sequence
 
 import numpy as np
 
-from .evaluate import base_rates, calibrated, fit_calibrator, metrics, save_predictor, typical
+from .evaluate import base_rates, calibrated, calibration_error, fit_calibrator, metrics, save_predictor, typical
 from .explore import odd_cells
 from .features import LEARNED, LEVELS, NUMBERS, TEXTS, auc, codes, numbered, vocabulary
 from .stage import lazy, logger
@@ -239,7 +239,7 @@ def by_source(y: np.ndarray, p: np.ndarray, fold: np.ndarray, sources: dict[str,
 def noise_floor(p: np.ndarray, seed: int = 0, repeats: int = 20) -> float:
     "The calibration error that probabilities `p` would show on as many campaigns if they were exactly right."
     rng = np.random.default_rng(seed)
-    return float(np.mean([metrics((rng.random(len(p)) < p).astype(int), p)["calibration_error"] for _ in range(repeats)]))
+    return float(np.mean([calibration_error((rng.random(len(p)) < p).astype(int), p) for _ in range(repeats)]))
 
 # %% ../nbs/06_population.ipynb #3a8c6944
 def remedies(
