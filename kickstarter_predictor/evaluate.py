@@ -26,8 +26,8 @@ __all__ = ['log', 'pd', 'calibration', 'calibration_error', 'metrics', 'fit_cali
 def calibration(y, p, bins: int = 15) -> pd.DataFrame:
     "Promised and observed success in `bins` of equally many campaigns, ordered by `p`: predicted, observed, n."
     order = np.argsort(p, kind="stable")
-    parts = [part for part in np.array_split(order, bins) if len(part)]
-    return pd.DataFrame([{"predicted": p[i].mean(), "observed": y[i].mean(), "n": len(i)} for i in parts])
+    rows = [(p[i].mean(), y[i].mean(), len(i)) for i in np.array_split(order, bins) if len(i)]
+    return pd.DataFrame(rows, columns=["predicted", "observed", "n"])
 
 
 def calibration_error(y, p, bins: int = 15) -> float:
@@ -38,13 +38,14 @@ def calibration_error(y, p, bins: int = 15) -> float:
 
 def metrics(y, p, bins: int = 15) -> dict[str, float]:
     "ROC AUC, PR AUC (average precision), log loss, Brier score and calibration error (equal-mass bins) of the probabilities `p`."
-    from sklearn.metrics import average_precision_score, log_loss
+    from sklearn.metrics import average_precision_score
 
     y, p = np.asarray(y), np.asarray(p, float)
+    granted = np.clip(np.where(y == 1, p, 1 - p), np.finfo(float).eps, 1)  # to what happened
     return {
         "auc": auc(y, p),
         "pr_auc": float(average_precision_score(y, p)) if y.any() else float("nan"),
-        "log_loss": float(log_loss(y, p, labels=[0, 1])),
+        "log_loss": float(-np.mean(np.log(granted))),
         "brier": float(np.mean((p - y) ** 2)),
         "calibration_error": calibration_error(y, p, bins),
     }
@@ -209,7 +210,8 @@ def weighted_auc(y, p, part=None, by_rows: bool = False):
     tie, owner = ties.ngroup().to_numpy(), ties["part"].first().to_numpy()
 
     def of(w):
-        won, lost = np.bincount(tie, w * y), np.bincount(tie, w * (1 - y))
+        won = np.bincount(tie, w * y)
+        lost = np.bincount(tie, w) - won
         all_won, all_lost = np.bincount(owner, won), np.bincount(owner, lost)
         below = np.cumsum(lost) - lost / 2 - (np.cumsum(all_lost) - all_lost)[owner]
         both = (all_won > 0) & (all_lost > 0)
