@@ -626,7 +626,7 @@ def run_search(search: Search, storage: str | None = None, at_once: int | None =
         make = lambda name: _patient(lambda: optuna.create_study(storage=backend, study_name=name, direction="maximize", load_if_exists=True))
         studies = {f: make(f"{f} {key}") for key in [search.key()] for f in search.families}
         run, settings = joblib.delayed(work), {f: plan(f, search.trials, search.seed) for f in search.families}
-        each = (run(studies, search, settings, grace, 0.05 if storage is None else 0.5, progress) for _ in range(at_once or joblib.cpu_count()))
+        each = (run(studies, search, settings, grace, 0.05 if storage is None else min(0.5, grace / 4), progress) for _ in range(at_once or joblib.cpu_count()))
         joblib.Parallel(n_jobs=at_once or joblib.cpu_count(), prefer="threads")(each)
     return studies
 
