@@ -205,20 +205,23 @@ def thinned_rows(fold: np.ndarray, group: np.ndarray, k, share: float, seed: int
 def weighted_auc(y, p, part=None, by_rows: bool = False):
     """A function of row weights (n,): the AUC of `p` within each `part` (any labels; default: one part), averaged over the parts that hold both
     outcomes, all alike or `by_rows`, each as much as its rows. Ties count half."""
-    y, part = np.asarray(y, float), np.zeros(len(y), int) if part is None else pd.factorize(np.asarray(part), sort=True)[0]
-    ties = pd.DataFrame({"part": part, "p": p}).groupby(["part", "p"], sort=True)
-    tie, owner = ties.ngroup().to_numpy(), ties["part"].first().to_numpy()
+    part = np.zeros(len(y), int) if part is None else pd.factorize(np.asarray(part), sort=True)[0]
+    order = np.lexsort((p, part))
+    y, p, part = np.asarray(y, float)[order], np.asarray(p)[order], part[order]
+    begins = np.diff(part, prepend=-1) > 0
+    ties = np.flatnonzero(begins | (np.diff(p, prepend=np.nan) != 0))
+    parts = np.flatnonzero(begins[ties])
 
     def of(w):
-        won = np.bincount(tie, w * y)
-        lost = np.bincount(tie, w) - won
-        all_won, all_lost = np.bincount(owner, won), np.bincount(owner, lost)
-        below = np.cumsum(lost) - lost / 2 - (np.cumsum(all_lost) - all_lost)[owner]
+        w = w[order]
+        won = np.add.reduceat(w * y, ties)
+        lost = np.add.reduceat(w, ties) - won
+        all_won, all_lost = np.add.reduceat(won, parts), np.add.reduceat(lost, parts)
         both = (all_won > 0) & (all_lost > 0)
         if not both.any():
             return float("nan")
-        found = np.bincount(owner, won * below)[both] / (all_won * all_lost)[both]
-        return float(np.average(found, weights=(all_won + all_lost)[both] if by_rows else None))
+        below = np.add.reduceat(won * (np.cumsum(lost) - lost / 2), parts) - all_won * (np.cumsum(all_lost) - all_lost)
+        return float(np.average(below[both] / (all_won * all_lost)[both], weights=(all_won + all_lost)[both] if by_rows else None))
 
     return of
 
