@@ -224,7 +224,7 @@ def earlier(frame: pd.DataFrame) -> pd.DataFrame:
     told = frame.loc[frame["creator_id"].notna(), ["creator_id", "launched_at", "deadline", "state"]].reset_index(names="row")
     told = told[told["creator_id"].duplicated(keep=False)]
     pairs = told.merge(told, on="creator_id", suffixes=("", "_before")).query("deadline_before < launched_at and row != row_before")
-    counts = pairs.groupby("row")["state_before"].agg(earlier_campaigns="size", earlier_successes=lambda s: s.eq("successful").sum())
+    counts = pairs["state_before"].eq("successful").groupby(pairs["row"]).agg(earlier_campaigns="size", earlier_successes="sum")
     return counts.reindex(frame.index).fillna(0.0).where(frame["creator_id"].notna()).astype(float)
 
 

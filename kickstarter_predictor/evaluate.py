@@ -26,8 +26,8 @@ __all__ = ['log', 'pd', 'calibration', 'calibration_error', 'metrics', 'fit_cali
 def calibration(y, p, bins: int = 15) -> pd.DataFrame:
     "Promised and observed success in `bins` of equally many campaigns, ordered by `p`: predicted, observed, n."
     order = np.argsort(p, kind="stable")
-    parts = [part for part in np.array_split(order, bins) if len(part)]
-    return pd.DataFrame([{"predicted": p[i].mean(), "observed": y[i].mean(), "n": len(i)} for i in parts])
+    rows = [(p[i].mean(), y[i].mean(), len(i)) for i in np.array_split(order, bins) if len(i)]
+    return pd.DataFrame(rows, columns=["predicted", "observed", "n"])
 
 
 def calibration_error(y, p, bins: int = 15) -> float:
@@ -38,13 +38,14 @@ def calibration_error(y, p, bins: int = 15) -> float:
 
 def metrics(y, p, bins: int = 15) -> dict[str, float]:
     "ROC AUC, PR AUC (average precision), log loss, Brier score and calibration error (equal-mass bins) of the probabilities `p`."
-    from sklearn.metrics import average_precision_score, log_loss
+    from sklearn.metrics import average_precision_score
 
     y, p = np.asarray(y), np.asarray(p, float)
+    granted = np.clip(np.where(y == 1, p, 1 - p), np.finfo(float).eps, 1)  # to what happened
     return {
         "auc": auc(y, p),
         "pr_auc": float(average_precision_score(y, p)) if y.any() else float("nan"),
-        "log_loss": float(log_loss(y, p, labels=[0, 1])),
+        "log_loss": float(-np.mean(np.log(granted))),
         "brier": float(np.mean((p - y) ** 2)),
         "calibration_error": calibration_error(y, p, bins),
     }
@@ -204,19 +205,23 @@ def thinned_rows(fold: np.ndarray, group: np.ndarray, k, share: float, seed: int
 def weighted_auc(y, p, part=None, by_rows: bool = False):
     """A function of row weights (n,): the AUC of `p` within each `part` (any labels; default: one part), averaged over the parts that hold both
     outcomes, all alike or `by_rows`, each as much as its rows. Ties count half."""
-    y, part = np.asarray(y, float), np.zeros(len(y), int) if part is None else pd.factorize(np.asarray(part), sort=True)[0]
-    ties = pd.DataFrame({"part": part, "p": p}).groupby(["part", "p"], sort=True)
-    tie, owner = ties.ngroup().to_numpy(), ties["part"].first().to_numpy()
+    part = np.zeros(len(y), int) if part is None else pd.factorize(np.asarray(part), sort=True)[0]
+    order = np.lexsort((p, part))
+    y, p, part = np.asarray(y, float)[order], np.asarray(p)[order], part[order]
+    begins = np.diff(part, prepend=-1) > 0
+    ties = np.flatnonzero(begins | (np.diff(p, prepend=np.nan) != 0))
+    parts = np.flatnonzero(begins[ties])
 
     def of(w):
-        won, lost = np.bincount(tie, w * y), np.bincount(tie, w * (1 - y))
-        all_won, all_lost = np.bincount(owner, won), np.bincount(owner, lost)
-        below = np.cumsum(lost) - lost / 2 - (np.cumsum(all_lost) - all_lost)[owner]
+        w = w[order]
+        won = np.add.reduceat(w * y, ties)
+        lost = np.add.reduceat(w, ties) - won
+        all_won, all_lost = np.add.reduceat(won, parts), np.add.reduceat(lost, parts)
         both = (all_won > 0) & (all_lost > 0)
         if not both.any():
             return float("nan")
-        found = np.bincount(owner, won * below)[both] / (all_won * all_lost)[both]
-        return float(np.average(found, weights=(all_won + all_lost)[both] if by_rows else None))
+        below = np.add.reduceat(won * (np.cumsum(lost) - lost / 2), parts) - all_won * (np.cumsum(all_lost) - all_lost)
+        return float(np.average(below[both] / (all_won * all_lost)[both], weights=(all_won + all_lost)[both] if by_rows else None))
 
     return of
 

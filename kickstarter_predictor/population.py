@@ -10,7 +10,7 @@ from typing import Sequence
 
 import numpy as np
 
-from .evaluate import base_rates, calibrated, fit_calibrator, metrics, save_predictor, typical
+from .evaluate import base_rates, calibrated, calibration_error, fit_calibrator, metrics, save_predictor, typical
 from .explore import odd_cells
 from .features import LEARNED, LEVELS, NUMBERS, TEXTS, auc, codes, numbered, vocabulary
 from .stage import lazy, logger
@@ -102,7 +102,7 @@ def population_matrix(features: pd.DataFrame, k, published: np.ndarray, words: l
         plain.to_numpy(np.float32),
         features[[f"{n}@{k}" for n in learned]].to_numpy(np.float32),
         *([published[:, None].astype(np.float32)] if pooled else []),
-        codes(features, numbered(words))[:, [LEVELS.index(c) for c in levels]],
+        codes(features[LEVELS].to_dict("list"), numbered(words))[:, [LEVELS.index(c) for c in levels]],
     ]
     return np.hstack(parts), [*kept, *learned, *(["published"] if pooled else []), *(f"{c}#" for c in levels)]
 
@@ -239,7 +239,7 @@ def by_source(y: np.ndarray, p: np.ndarray, fold: np.ndarray, sources: dict[str,
 def noise_floor(p: np.ndarray, seed: int = 0, repeats: int = 20) -> float:
     "The calibration error that probabilities `p` would show on as many campaigns if they were exactly right."
     rng = np.random.default_rng(seed)
-    return float(np.mean([metrics((rng.random(len(p)) < p).astype(int), p)["calibration_error"] for _ in range(repeats)]))
+    return float(np.mean([calibration_error((rng.random(len(p)) < p).astype(int), p) for _ in range(repeats)]))
 
 # %% ../nbs/06_population.ipynb #3a8c6944
 def remedies(
@@ -250,7 +250,8 @@ def remedies(
     y, parent, test = features["success"].to_numpy(), features["parent"].to_numpy(), published
     words = vocabulary(features[~published])
     full = [n for n in NUMBERS if n not in _CASE] + LEARNED + [f"{c}#" for c in LEVELS]
-    X = np.hstack([features[[n if n in NUMBERS else f"{n}@1" for n in full[: -len(LEVELS)]]].to_numpy(np.float32), codes(features, numbered(words))])
+    plain = features[[n if n in NUMBERS else f"{n}@1" for n in full[: -len(LEVELS)]]].to_numpy(np.float32)
+    X = np.hstack([plain, codes(features[LEVELS].to_dict("list"), numbered(words))])
     broad = [i for i, n in enumerate(full) if n not in ("category#", "category_rate", "goal_vs_category")]
     lean, lean_names = population_matrix(features, 1, np.zeros(len(y), bool), words)
     crawl = ~published & ~odd

@@ -117,18 +117,20 @@ def fit_forest(
             "left": join(lambda t, s: np.where(t.children_left < 0, np.arange(t.node_count), t.children_left) + s, np.int32),
             "right": join(lambda t, s: np.where(t.children_right < 0, np.arange(t.node_count), t.children_right) + s, np.int32),
             "value": join(lambda t, s: t.value[:, 0, 1], np.float32),
-            "depth": np.array([max(t.max_depth for t in trees)], np.int32),
         },
     )
 
 
 def _forest(a, Z):
-    Z, rows = Z.astype(np.float32), np.arange(len(Z))
-    total = np.zeros(len(Z))
+    Z, total = Z.astype(np.float32), np.zeros(len(Z))
     for root in a["root"]:
-        node = np.full(len(Z), root)
-        for _ in range(a["depth"][0]):
-            node = np.where(Z[rows, a["feature"][node]] <= a["threshold"][node], a["left"][node], a["right"][node])
+        node, on_way = np.full(len(Z), root), np.arange(len(Z))
+        while len(on_way):
+            here = node[on_way]
+            there = np.where(Z[on_way, a["feature"][here]] <= a["threshold"][here], a["left"][here], a["right"][here])
+            moved = there != here  # a leaf leads to itself
+            on_way = on_way[moved]
+            node[on_way] = there[moved]
         total += a["value"][node]
     return logit(total / len(a["root"]))
 
@@ -626,7 +628,7 @@ def run_search(search: Search, storage: str | None = None, at_once: int | None =
         make = lambda name: _patient(lambda: optuna.create_study(storage=backend, study_name=name, direction="maximize", load_if_exists=True))
         studies = {f: make(f"{f} {key}") for key in [search.key()] for f in search.families}
         run, settings = joblib.delayed(work), {f: plan(f, search.trials, search.seed) for f in search.families}
-        each = (run(studies, search, settings, grace, 0.05 if storage is None else 0.5, progress) for _ in range(at_once or joblib.cpu_count()))
+        each = (run(studies, search, settings, grace, 0.05 if storage is None else min(0.5, grace / 4), progress) for _ in range(at_once or joblib.cpu_count()))
         joblib.Parallel(n_jobs=at_once or joblib.cpu_count(), prefer="threads")(each)
     return studies
 
