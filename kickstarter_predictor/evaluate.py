@@ -98,9 +98,8 @@ def cross_validate(
         tick()
         return found
 
-    jobs = sorted(
-        [(name, k) for name in families for k in ks], key=lambda job: job[0] != "random forest"
-    )  # the slowest first, so that none is waited for
+    # The slowest first, so that none is waited for; then one of each, for networks hold the interpreter and do not run side by side.
+    jobs = sorted([(name, k) for k in ks for name in families], key=lambda job: job[0] != "random forest")
     scores = {name: np.full(len(features), np.nan) for name in families}
     for (name, k), found in zip(jobs, Parallel(n_jobs=at_once, prefer="threads")(delayed(fit)(*job) for job in jobs)):
         scores[name][features["fold"] == k] = found

@@ -608,7 +608,7 @@ def work(studies: dict, search: Search, settings: dict, grace: float = 60, pause
         left = [f for f in studies if done[f] < search.trials]
         if not left:
             return
-        for f in left:
+        for f in sorted(left, key=done.get):  # in turn: two networks would wait for each other, and the rest of a family for its first trial
             give_up(studies[f], seen, grace)
             if queue(studies[f], settings[f]):
                 attempt(studies[f], f, search, settings[f], prepared, grace)
