@@ -4,18 +4,18 @@
 
 # %% auto #0
 __all__ = ['MIN_EVENTS', 'MIN_CLASS', 'LINES', 'NUMBERS', 'LEVELS', 'PRACTICAL', 'PACKAGED', 'ended', 'auc_spread',
-           'promised_auc', 'Kept', 'kept', 'alarms', 'by_month', 'alarm_rates', 'inputs', 'reference', 'binned',
+           'promised_auc', 'Kept', 'kept', 'alarms', 'by_month', 'alarm_rates', 'inputs', 'counted', 'reference',
            'Drift', 'stability', 'drift', 'drift_rate', 'read_reference', 'make_reference', 'main']
 
 # %% ../nbs/10_monitor.ipynb #201c0c2b
 import argparse, json, sys, tempfile
 from collections import Counter
-from functools import lru_cache
 from pathlib import Path
 from typing import Mapping, NamedTuple, Sequence
 
 import numpy as np
 import pandas as pd
+from scipy.special import bdtrc, chdtri, ndtri
 
 from .explore import wilson
 from .stage import InputError, write_json
@@ -32,11 +32,10 @@ def ended(log: pd.DataFrame) -> pd.DataFrame:
 # %% ../nbs/10_monitor.ipynb #fc0023dd
 def auc_spread(y, p) -> tuple[float, float]:
     "(AUC, its standard error by DeLong): how often a success (`y`) has the higher `p`."
-    from scipy.stats import rankdata
-
     y, p = np.asarray(y, bool), np.asarray(p, float)
-    up, down, everyone = rankdata(p[y]), rankdata(p[~y]), rankdata(p)
-    a, b = (everyone[y] - up) / len(down), 1 - (everyone[~y] - down) / len(up)
+    up, down = np.sort(p[y]), np.sort(p[~y])
+    below = lambda values, others: (np.searchsorted(others, values) + np.searchsorted(others, values, side="right")) / 2 / len(others)  # ties: half
+    a, b = below(up, down), 1 - below(down, up)
     return float(a.mean()), float(np.sqrt(a.var(ddof=1) / len(a) + b.var(ddof=1) / len(b)))
 
 
@@ -97,17 +96,12 @@ def kept(y, p) -> Kept:
 LINES = {"AUC": "auc_z", "Brier score": "brier_z", "successes": "successes_z"}
 
 
-@lru_cache(maxsize=1024)
-def _beyond(law: str, tail: float, *shape) -> float:
-    "What a variable of the `law` (of scipy.stats) exceeds with probability `tail`."
-    import scipy.stats
 
-    return float(getattr(scipy.stats, law).isf(tail, *shape))
 
 
 def alarms(found: Kept, false_alarms: float = 0.01) -> dict[str, bool | None]:
     "{figure: whether it is beyond its alarm line}, None where there are too few to tell; each rings by chance with probability `false_alarms`."
-    one, two = _beyond("norm", false_alarms), _beyond("norm", false_alarms / 2)
+    one, two = -ndtri(false_alarms), -ndtri(false_alarms / 2)
     bounds = {"AUC": one, "Brier score": one, "successes": two}
     z = {line: getattr(found, field) for line, field in LINES.items()}
     return {line: None if np.isnan(z[line]) else bool((abs(z[line]) if line == "successes" else z[line]) > bounds[line]) for line in LINES}
@@ -151,26 +145,28 @@ def inputs(frame: pd.DataFrame, usd_rates: Mapping[str, float] | None = None) ->
     return pd.DataFrame(numbers | levels, index=frame.index)
 
 
-def _shares(values: Sequence[str]) -> dict[str, float]:
-    return {level: round(count / len(values), 6) for level, count in sorted(Counter(values).items())}
+def counted(values: np.ndarray, edges: Sequence[float] | None = None) -> dict[str, int]:
+    "How many of `values` are of each level; with `edges`, in each bin: its name is how many of the edges are not above it."
+    if edges is None:
+        return Counter(map(str, values.tolist()))
+    return {str(bin): n for bin, n in enumerate(np.bincount(np.searchsorted(edges, values.astype(float), side="right")).tolist()) if n}
 
 
-def reference(found: pd.DataFrame, bins: int = 10) -> dict:
+def _present(values) -> np.ndarray:
+    values = np.asarray(values)
+    return values[~pd.isna(values)]
+
+
+def reference(found: Mapping, bins: int = 10) -> dict:
     "What the training rows look like, as aggregates: {field: {n, edges, shares} or {n, shares}}; `found` as `inputs` gives it; numbers in `bins` of equally many."
     made = {}
     for f in (*NUMBERS, *LEVELS):
-        values = found[f].dropna()
-        if f in NUMBERS and len(values):
-            edges = np.unique(np.quantile(values, np.arange(1, bins) / bins)).round(6).tolist()
-            made[f] = {"n": len(values), "edges": edges, "shares": _shares(binned(values, edges))}
-        elif len(values):
-            made[f] = {"n": len(values), "shares": _shares(values.astype(str).tolist())}
+        values = _present(found[f])
+        if n := len(values):
+            edges = np.unique(np.quantile(values, np.arange(1, bins) / bins)).round(6).tolist() if f in NUMBERS else None
+            shares = {level: round(count / n, 6) for level, count in sorted(counted(values, edges).items())}
+            made[f] = {"n": n} | ({} if edges is None else {"edges": edges}) | {"shares": shares}
     return made
-
-
-def binned(values: pd.Series, edges: list[float]) -> list[str]:
-    "The bin of each value, as text: how many of the `edges` are not above it."
-    return list(map(str, np.searchsorted(edges, values.to_numpy(float), side="right").tolist()))
 
 # %% ../nbs/10_monitor.ipynb #e2a1a706
 class Drift(NamedTuple):
@@ -198,37 +194,36 @@ def stability(shares: Mapping[str, float], counts: Mapping[str, int], smallest: 
     return float(((q - p) * np.log(q / p)).sum()), len(p)
 
 
-def drift(found: pd.DataFrame, known: Mapping, false_alarms: float = 0.01, new_levels: float = 0.02, min_rows: int = 50) -> list[Drift]:
+def drift(found: Mapping, known: Mapping, false_alarms: float = 0.01, new_levels: float = 0.02, min_rows: int = 50) -> list[Drift]:
     """How the visitors' inputs `found` differ from the training rows `known` (see `reference`), field by field.
 
     All fields together ring by chance with probability `false_alarms` at most. Values that training never saw ring where more than `new_levels` of all are such."""
-    from scipy.stats import binom
-
     each, made = false_alarms / max(1, 2 * len(known)), []
     for field, ref in known.items():
-        values = found[field].dropna()
+        values = _present(found[field])
         n, m = len(values), ref["n"]
         if n < min_rows:
             made.append(Drift(field, n, float("nan"), float("nan"), float("nan"), "too few"))
             continue
-        counts = Counter(binned(values, ref["edges"]) if "edges" in ref else values.astype(str).tolist())
+        counts = counted(values, ref.get("edges"))
         unseen = 0 if "edges" in ref else sum(c for level, c in counts.items() if level not in ref["shares"])
         psi, bins = stability(ref["shares"], counts)
-        line = max(PRACTICAL, _beyond("chi2", each, max(1, bins - 1)) * (1 / n + 1 / m))
-        rung = ["drift"] * (psi > line) + ["new values"] * bool(binom.sf(unseen - 1, n, new_levels) < each)
+        line = float(max(PRACTICAL, chdtri(max(1, bins - 1), each) * (1 / n + 1 / m)))
+        rung = ["drift"] * (psi > line) + ["new values"] * bool(bdtrc(unseen - 1, n, new_levels) < each)
         made.append(Drift(field, n, psi, line, unseen / n, ", ".join(rung)))
     return made
 
 # %% ../nbs/10_monitor.ipynb #88b51978
 def drift_rate(found: pd.DataFrame, trials: int, false_alarms: float = 0.01, size: int | None = None, seed: int = 0) -> float:
     "The share of `trials` random splits in two halves (the second of at most `size` rows) in which any field rings, though nothing changed."
-    rng, rung = np.random.default_rng(seed), 0
-    for _ in range(trials):
+    rng, half, columns = np.random.default_rng(seed), len(found) // 2, {f: found[f].to_numpy() for f in found}
+    rows = lambda chosen: {f: values[chosen] for f, values in columns.items()}
+
+    def rings():
         order = rng.permutation(len(found))
-        half = len(found) // 2
-        known = reference(found.iloc[order[:half]])
-        rung += any(d.alarm not in ("", "too few") for d in drift(found.iloc[order[half:][:size]], known, false_alarms))
-    return rung / trials
+        return any(d.alarm not in ("", "too few") for d in drift(rows(order[half:][:size]), reference(rows(order[:half])), false_alarms))
+
+    return sum(rings() for _ in range(trials)) / trials
 
 # %% ../nbs/10_monitor.ipynb #e69d65d8
 PACKAGED = Path(__file__).parent / "packaged" if "__file__" in globals() else Path("../kickstarter_predictor/packaged")
