@@ -148,7 +148,7 @@ def inputs(frame: pd.DataFrame, usd_rates: Mapping[str, float] | None = None) ->
 def counted(values: np.ndarray, edges: Sequence[float] | None = None) -> dict[str, int]:
     "How many of `values` are of each level; with `edges`, in each bin: its name is how many of the edges are not above it."
     if edges is None:
-        return Counter(map(str, values.tolist()))
+        return {str(level): n for level, n in Counter(values.tolist()).items()}
     return {str(bin): n for bin, n in enumerate(np.bincount(np.searchsorted(edges, values.astype(float), side="right")).tolist()) if n}
 
 
@@ -216,7 +216,9 @@ def drift(found: Mapping, known: Mapping, false_alarms: float = 0.01, new_levels
 # %% ../nbs/10_monitor.ipynb #88b51978
 def drift_rate(found: pd.DataFrame, trials: int, false_alarms: float = 0.01, size: int | None = None, seed: int = 0) -> float:
     "The share of `trials` random splits in two halves (the second of at most `size` rows) in which any field rings, though nothing changed."
-    rng, half, columns = np.random.default_rng(seed), len(found) // 2, {f: found[f].to_numpy() for f in found}
+    rng, half = np.random.default_rng(seed), len(found) // 2
+    coded = lambda levels: levels.astype("category").cat.codes.where(levels.notna())
+    columns = {f: (found[f] if f in NUMBERS else coded(found[f])).to_numpy(float) for f in found}
     rows = lambda chosen: {f: values[chosen] for f, values in columns.items()}
 
     def rings():
