@@ -18,9 +18,9 @@ pd = lazy("pandas")
 
 # %% auto #0
 __all__ = ['pd', 'ARMS', 'CAP', 'PLAN', 'MISMATCH', 'arm_size', 'power_of', 'spent', 'boundaries', 'crossing', 'inflation',
-           'arm_of', 'assigner', 'balance', 'read_log', 'through_database', 'visitors_of', 'Traffic', 'simulated_log',
-           'Effect', 'effect', 'Adjusted', 'adjusted', 'looks', 'subgroup_effects', 'trials_z', 'operating', 'coverage',
-           'adjustment_trials', 'quick_adjusted', 'confounded']
+           'arm_of', 'assigner', 'holm', 'balance', 'read_log', 'through_database', 'visitors_of', 'Traffic',
+           'simulated_log', 'Effect', 'effect', 'Adjusted', 'adjusted', 'looks', 'subgroup_effects', 'trials_z',
+           'operating', 'coverage', 'adjustment_trials', 'quick_adjusted', 'confounded']
 
 # %% ../nbs/09_experiment.ipynb #d805cc30
 ARMS = ("control", "treatment")
@@ -47,20 +47,20 @@ CAP = 8.0  # standard errors: a boundary that nothing crosses
 
 def spent(fraction, alpha: float = 0.05):
     "The part of the two-sided level `alpha` that may be spent once `fraction` of the planned information is in."
-    from scipy.stats import norm
+    from scipy.special import ndtr, ndtri
 
-    return 2 * (2 - 2 * norm.cdf(norm.ppf(1 - alpha / 4) / np.sqrt(np.clip(fraction, 1e-9, 1))))
+    return 2 * (2 - 2 * ndtr(ndtri(1 - alpha / 4) / np.sqrt(np.clip(fraction, 1e-9, 1))))
 
 
 def _beyond(grid, fraction: float, before: float, bound: float, drift: float) -> float:
     "The probability to stand above `bound` at `fraction`, having stayed within the boundary until `before`."
-    from scipy.stats import norm
+    from scipy.special import ndtr
 
     if grid is None:
-        return float(norm.sf(bound - drift * np.sqrt(fraction)))
+        return float(ndtr(drift * np.sqrt(fraction) - bound))
     z, _, h = grid
     step = fraction - before
-    return float(h @ norm.sf((bound * np.sqrt(fraction) - z * np.sqrt(before) - drift * step) / np.sqrt(step)))
+    return float(h @ ndtr((z * np.sqrt(before) + drift * step - bound * np.sqrt(fraction)) / np.sqrt(step)))
 
 
 def _next(grid, fraction: float, before: float, bound: float, drift: float):
@@ -99,9 +99,9 @@ def crossing(fractions, bounds, drift: float) -> np.ndarray:
 def inflation(fractions, bounds, power: float = 0.8, alpha: float = 0.05) -> float:
     "How many times the visitors of a single look at the end the looks at `fractions` need for the same `power`."
     from scipy.optimize import brentq
-    from scipy.stats import norm
+    from scipy.special import ndtri
 
-    single = norm.ppf(1 - alpha / 2) + norm.ppf(power)
+    single = ndtri(1 - alpha / 2) + ndtri(power)
     return float((brentq(lambda d: crossing(fractions, bounds, d)[-1] - power, single / 2, 2 * single) / single) ** 2)
 
 # %% ../nbs/09_experiment.ipynb #cfbb1b0d
@@ -130,14 +130,19 @@ def assigner() -> Callable[[str, str], tuple[str, str]] | None:
 MISMATCH = 0.001
 
 
+def holm(p) -> np.ndarray:
+    "The p-values `p` by Holm's correction (1979) for that many tests. Shape (tests,)."
+    order = np.argsort(p := np.asarray(p, float))
+    return np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)).clip(max=1)[np.argsort(order)]
+
+
 def balance(visitors: pd.DataFrame, share: float = 0.5) -> pd.DataFrame:
     "Arms' sizes against the planned `share`, for all visitors and by stratum: control, treatment, p (chi-squared; Holm's correction over the strata)."
     from scipy.stats import chisquare
-    from statsmodels.stats.multitest import multipletests
 
     sizes = pd.crosstab(visitors["stratum"], visitors["arm"]).reindex(columns=list(ARMS), fill_value=0)
     p = lambda s: chisquare(s, s.sum() * np.array([1 - share, share])).pvalue
-    table = sizes.assign(p=multipletests([p(s) for s in sizes.to_numpy()], method="holm")[1] if len(sizes) else [])
+    table = sizes.assign(p=holm([p(s) for s in sizes.to_numpy()]))
     whole = sizes.sum().to_frame("all").T.assign(p=p(sizes.sum().to_numpy()) if len(sizes) else np.nan)
     return pd.concat([whole, table]).rename_axis("stratum").reset_index()
 
@@ -175,7 +180,6 @@ def visitors_of(log: pd.DataFrame, experiment: str, horizon: float = 150, as_of:
     probability (of the first try), launched, success; in the order of assignment."""
     tried = log[log["experiment"] == experiment].sort_values(["assigned_at", "asked_at", "id"])
     first = tried.drop_duplicates("visitor").set_index("visitor")
-    known = log[log["visitor"].isin(first.index)].groupby("visitor")
     as_of = log["matched_at"].max() if as_of is None else pd.Timestamp(as_of)
     made = pd.DataFrame(
         {
@@ -183,8 +187,8 @@ def visitors_of(log: pd.DataFrame, experiment: str, horizon: float = 150, as_of:
             "arm": first["arm"],
             "assigned_at": first["assigned_at"],
             "probability": first["probability"].astype(float),
-            "launched": known["project_id"].count().reindex(first.index) > 0,
-            "success": known["outcome"].agg(lambda o: (o == "successful").any()).reindex(first.index).astype(bool),
+            "launched": first.index.isin(log.loc[log["project_id"].notna(), "visitor"]),
+            "success": first.index.isin(log.loc[log["outcome"] == "successful", "visitor"]),
         }
     )
     return made[made["assigned_at"] + pd.Timedelta(days=horizon) <= as_of].reset_index()
@@ -210,16 +214,17 @@ def simulated_log(
     chosen, at = rng.integers(0, len(campaigns), n), np.sort(rng.random(n)) * traffic.days
     launched, luck, tries = rng.random(n) < traffic.launches, rng.random(n), rng.integers(1, 4, n)
     made, records = [], campaigns.to_dict("records")
+    rows_ = [to_row(c, float(p), None, None, "simulated", "") for c, p in zip(records, probability)]
     for i in range(n):
-        campaign, p = records[chosen[i]], float(probability[chosen[i]])
+        row, p = rows_[chosen[i]], probability[chosen[i]]
         visitor = hashlib.sha256(f"{seed} {i}".encode()).hexdigest()[:32]
-        asked, arm = traffic.begun + timedelta(days=at[i]), arm_of(visitor, campaign["parent"], salt, share)
+        asked, arm = traffic.begun + timedelta(days=at[i]), arm_of(visitor, records[chosen[i]]["parent"], salt, share)
         outcome = ("successful" if luck[i] < p + traffic.effect * (arm == "treatment") else "failed") if launched[i] else None
         later = {"outcome": outcome, "project_id": 1_000_000 + i if launched[i] else None, "matched_at": traffic.begun + timedelta(days=traffic.days + 150)}
         for k in range(tries[i]):
-            row = to_row(campaign | {"goal": campaign["goal"] * 0.8**k}, p, None, None, "simulated", visitor)
+            tried = {"visitor": visitor, "goal": row["goal"] * 0.8**k, "experiment": name, "arm": arm, "assigned_at": asked}
             ids = {"id": hashlib.sha256(f"{seed} {i} {k}".encode()).hexdigest()[:32], "asked_at": asked + timedelta(minutes=3 * k)}
-            made.append(row | ids | later | {"experiment": name, "arm": arm, "assigned_at": asked})
+            made.append(row | ids | later | tried)
     return made
 
 # %% ../nbs/09_experiment.ipynb #b75b4a72
@@ -261,13 +266,14 @@ class Adjusted(NamedTuple):
 
 def adjusted(treated, success, probability, alpha: float = 0.05) -> Adjusted:
     "`effect`, by a regression that also knows the `probability` predicted for the first try."
-    import statsmodels.api as sm
+    from statsmodels.regression.linear_model import OLS
+    from statsmodels.tools.tools import add_constant
 
     t, y, c = np.asarray(treated, float), np.asarray(success, float), np.asarray(probability, float)
     if min(t.sum(), len(t) - t.sum()) < 3 or np.ptp(c) == 0:
         return Adjusted(*[float("nan")] * 5)
     c = c - c.mean()
-    plain, full = (sm.OLS(y, sm.add_constant(np.column_stack(x))).fit(cov_type="HC2") for x in ([t], [t, c, t * c]))
+    plain, full = (OLS(y, add_constant(np.column_stack(x))).fit(cov_type="HC2") for x in ([t], [t, c, t * c]))
     low, high = full.conf_int(alpha)[1]
     return Adjusted(*map(float, (full.params[1], low, high, full.pvalues[1], 1 - (full.bse[1] / plain.bse[1]) ** 2)))
 
@@ -292,14 +298,12 @@ def looks(visitors: pd.DataFrame, planned: int, horizon: float = 150, alpha: flo
 # %% ../nbs/09_experiment.ipynb #887ff9b9
 def subgroup_effects(visitors: pd.DataFrame, by: str = "stratum", min_rows: int = 30) -> pd.DataFrame:
     "`effect` within each value of `by` that has `min_rows` visitors an arm: n, shares, difference, interval, p, and p by Holm's correction."
-    from statsmodels.stats.multitest import multipletests
-
     found = [(g, effect(v["arm"] == "treatment", v["success"])) for g, v in visitors.groupby(by) if v["arm"].value_counts().reindex(ARMS, fill_value=0).min() >= min_rows]
     table = pd.DataFrame(
         [{by: g, "n": sum(e.n), "control": e.shares[0], "treatment": e.shares[1], "difference": e.difference, "low": e.low, "high": e.high, "p": e.p} for g, e in found],
         columns=[by, "n", "control", "treatment", "difference", "low", "high", "p"],
     )
-    return table.assign(p_holm=multipletests(table["p"], method="holm")[1] if len(table) else [])
+    return table.assign(p_holm=holm(table["p"]))
 
 # %% ../nbs/09_experiment.ipynb #a6f97887
 def trials_z(baseline: float, lift: float, a_day: int, days: int, trials: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -313,11 +317,11 @@ def trials_z(baseline: float, lift: float, a_day: int, days: int, trials: int, s
 def operating(baseline: float, lift: float, a_day: int, days: int, trials: int, alpha: float = 0.05, seed: int = 0) -> dict[str, float]:
     """How often (shares of `trials`) an experiment with `lift` is called significant: looked at once at the end, daily without correction,
     daily within the boundary; and on what day, as a share of all, the last of these stops on average."""
-    from scipy.stats import norm
+    from scipy.special import ndtri
 
     z, _ = trials_z(baseline, lift, a_day, days, trials, seed)
     out = np.abs(z) > boundaries(np.arange(1, days + 1) / days, alpha)
-    fixed = np.abs(z) > norm.ppf(1 - alpha / 2)
+    fixed = np.abs(z) > ndtri(1 - alpha / 2)
     stop = np.where(out.any(1), out.argmax(1) + 1, days) / days
     return {"once": fixed[:, -1].mean(), "daily, uncorrected": fixed.any(1).mean(), "daily, sequential": out.any(1).mean(), "stops at": stop.mean()}
 
@@ -337,20 +341,19 @@ def adjustment_trials(probability, launches: float, lift: float, n: int, trials:
 
     `promised` is the mean share of variance that `adjusted` reports to have removed, `kept` the same from the spread of the estimates over the trials;
     `power` that of the plain test with n visitors, `power with fewer` that of the adjusted one with n (1 - promised)."""
-    from scipy.stats import norm
+    from scipy.special import ndtri
 
     rng, pool = np.random.default_rng(seed), np.asarray(probability, float)
 
-    def trial(size):
+    def fit(size):
         c, t = rng.choice(pool, size), np.arange(size) < size // 2
-        return t, rng.random(size) < np.clip(c * launches + lift * t, 0, 1), c
+        return quick_adjusted(t, rng.random(size) < c * launches + lift * t, c)
 
-    whole = [trial(n) for _ in range(trials)]
-    fits = [quick_adjusted(*w) for w in whole]
+    fits = [fit(n) for _ in range(trials)]
     removed = float(np.mean([1 - f[1] / f[3] for f in fits]))
     spread = np.var([f[0] for f in fits]) / np.var([f[2] for f in fits])
-    fewer = [quick_adjusted(*trial(max(8, round(n * (1 - removed))))) for _ in range(trials)]
-    hit = lambda d, v: float(np.mean(np.abs(d) / np.sqrt(v) > norm.ppf(0.975)))
+    fewer = [fit(max(8, round(n * (1 - removed)))) for _ in range(trials)]
+    hit = lambda d, v: float(np.mean(np.abs(d) / np.sqrt(v) > ndtri(0.975)))
     return {
         "promised": removed, "kept": float(1 - spread),
         "power": hit(np.array([f[2] for f in fits]), np.array([f[3] for f in fits])),
@@ -362,17 +365,19 @@ def quick_adjusted(t: np.ndarray, y: np.ndarray, c: np.ndarray) -> tuple[float, 
     "(adjusted difference, its variance, plain difference, its variance): `adjusted` in closed form, a line in each arm."
     mean, adjusted_, plain = c.mean(), [], []
     for arm in (t, ~t):
-        yc, cc = y[arm] - y[arm].mean(), c[arm] - c[arm].mean()
-        slope, n = (cc @ yc) / (cc @ cc), arm.sum()
-        adjusted_.append((y[arm].mean() - slope * (c[arm].mean() - mean), ((yc - slope * cc) ** 2).sum() / (n - 2) / n))
-        plain.append((y[arm].mean(), (yc**2).sum() / (n - 1) / n))
+        n, ya, ca = arm.sum(), y[arm].astype(float), c[arm]
+        won, level = ya.mean(), ca.mean()
+        yc, cc = ya - won, ca - level
+        slope = (cc @ yc) / (cc @ cc)
+        adjusted_.append((won - slope * (level - mean), (yc @ yc - slope * (cc @ yc)) / (n - 2) / n))
+        plain.append((won, yc @ yc / (n - 1) / n))
     return adjusted_[0][0] - adjusted_[1][0], adjusted_[0][1] + adjusted_[1][1], plain[0][0] - plain[1][0], plain[0][1] + plain[1][1]
 
 # %% ../nbs/09_experiment.ipynb #27b3b6e4
 def confounded(use: float, trials: int, n: int = 2000, baseline: float = 0.4, seed: int = 0) -> dict[str, float]:
     """Mean difference in success, and how often it is significant, over `trials` of `n` creators with a tool that has no effect: users against
     non-users where each standard deviation of preparation multiplies the odds of success by e, and those of using it by e**`use`; and against a coin's toss."""
-    from scipy.stats import norm
+    from scipy.special import ndtri
 
     rng = np.random.default_rng(seed)
     ready = rng.standard_normal((trials, n))
@@ -382,7 +387,7 @@ def confounded(use: float, trials: int, n: int = 2000, baseline: float = 0.4, se
     def compared(t):
         n1, n0 = t.sum(1), (~t).sum(1)
         p1, p0, p = (won & t).sum(1) / n1, (won & ~t).sum(1) / n0, won.mean(1)
-        return (p1 - p0).mean(), (np.abs(p1 - p0) / np.sqrt(p * (1 - p) * (1 / n1 + 1 / n0)) > norm.ppf(0.975)).mean()
+        return (p1 - p0).mean(), (np.abs(p1 - p0) / np.sqrt(p * (1 - p) * (1 / n1 + 1 / n0)) > ndtri(0.975)).mean()
 
     (seen, found), (coin, coin_found) = compared(uses), compared(tossed)
     return {"use": use, "users": seen, "users, significant": found, "randomised": coin, "randomised, significant": coin_found}
