@@ -81,6 +81,7 @@ def to_name(text: str | None) -> Name:
 LETTER, RAREST = 3.0, 16.0  # bits: of a letter, until a word has as many as it is rare, and that at most
 EDIT, MOST_EDITS = 3.0, 4  # bits against, of a letter changed; in one place at most so many count
 WHOLE, CUT, LESS = 8.0, 2.0, 8.0  # bits: for, nothing is missing; against, the end of what was asked is, and anything else is
+_CHANGED = [EDIT / 8, *(EDIT * n for n in range(1, MOST_EDITS + 1))]  # bits against 0, 1, 2, ... letters in one place: 0 is a blank only
 _USUAL, _BELIEVED = 2.0**-12, 200  # how common a word is before any was counted, and for how many names that counts
 
 
@@ -109,8 +110,9 @@ def _aligned(a: str, b: str, summed: Sequence[float]) -> float:
         if tag == "equal":
             bits += summed[j2] - summed[j1]
         else:
-            letters = max(i2 - i1 - a.count(" ", i1, i2), j2 - j1 - b.count(" ", j1, j2))
-            bits -= EDIT * min(letters, MOST_EDITS) or EDIT / 8  # only a blank
+            gone, new = i2 - i1 - a.count(" ", i1, i2), j2 - j1 - b.count(" ", j1, j2)
+            letters = gone if gone > new else new  # this is the innermost loop: max and min take a third longer
+            bits -= _CHANGED[letters if letters < MOST_EDITS else MOST_EDITS]
     return bits
 
 
@@ -340,7 +342,7 @@ def category_bits(a: pd.DataFrame, b: pd.DataFrame, projects: pd.DataFrame) -> n
 def weighed(pairs: pd.DataFrame, asked: pd.DataFrame, projects: pd.DataFrame, rules: Rules) -> pd.DataFrame:
     """`pairs` with the `bits` that speak for each, those of its `name`, `country`, `category` and `launch`,
 
-    and whether the project is of another `edition`, and whether what was asked has `other` words."""
+    and whether the project is of another `edition`."""
     campaign, projects = asked["campaign"].to_numpy()[pairs["asked"]], _comparable(projects)
     a, b = (f.iloc[pairs[k]].reset_index(drop=True) for f, k in ((_comparable(asked), "asked"), (projects, "project")))
     rarity, titles = rarities(projects["title"]), list(zip(a["title"], b["title"]))
@@ -353,8 +355,7 @@ def weighed(pairs: pd.DataFrame, asked: pd.DataFrame, projects: pd.DataFrame, ru
     }
     edition = np.array([x.edition != y.edition for x, y in titles], bool)
     total = sum(bits.values()) + np.where(edition, OTHER_EDITION, 0)
-    other = np.array([other_words(x, y) for x, y in titles], bool)
-    return pairs.assign(**bits, bits=total, edition=edition, other=other, campaign=campaign)
+    return pairs.assign(**bits, bits=total, edition=edition, campaign=campaign)
 
 # %% ../nbs/09_outcomes.ipynb #205caa4e
 HERE = 0.5  # that the project of a try is among those of its window, before anything is compared
@@ -419,16 +420,17 @@ def verdict_by_link(own: pd.DataFrame, projects: pd.DataFrame, rules: Rules) -> 
     return Verdict("doubt", why=why, candidates=tuple((int(i), 1 / len(hits)) for i in hits["id"]))
 
 
-def verdicts_by_name(pairs: pd.DataFrame, projects: pd.DataFrame, rules: Rules) -> dict[int, Verdict]:
-    "What the `probable` pairs say of each campaign that is likely to be one of `projects`."
+def verdicts_by_name(pairs: pd.DataFrame, asked: pd.DataFrame, projects: pd.DataFrame, rules: Rules) -> dict[int, Verdict]:
+    "What the `probable` pairs of `asked` and `projects` say of each campaign that is likely to be one of these."
     there = projects[["id", "title"]].iloc[pairs["project"]].set_index(pairs.index)
     text, of = there["title"].map(lambda t: "".join(t.words)), pairs["campaign"]
     alike = text.eq(text.groupby(of).transform("first")).groupby(of).transform("sum")
     pairs = pairs.assign(id=there["id"], alike=alike)[pairs.groupby("campaign")["probability"].transform("sum").ge(rules.listed)]
     best, listed = pairs.drop_duplicates("campaign"), defaultdict(list)
+    titles = (f["title"].iloc[best[k]] for f, k in ((asked, "asked"), (projects, "project")))
     reasons = [
         (best["edition"], "another of a series?"),
-        (best["other"], "another word in the name"),
+        (np.array(list(map(other_words, *titles)), bool), "another word in the name"),
         (best["alike"].gt(1), best["alike"].astype("str") + " projects of this name"),
         (best["lead"].lt(rules.margin) & ~best["edition"], "another is nearly as likely"),
         (best["probability"].lt(rules.accept), "not likely enough"),
@@ -460,7 +462,7 @@ def verdicts(tries: pd.DataFrame, projects: pd.DataFrame, rules: Rules = Rules()
     creators = unlinked.dropna(subset="target").drop_duplicates("campaign", keep="last").set_index("campaign")["target"].map(creator_number).astype("Int64")
     pairs = probable(weighed(nearest(asked, projects, rules), asked, projects, rules))
     creator = projects["creator_id"].astype("Int64").iloc[pairs["project"]].set_axis(pairs.index)
-    found |= verdicts_by_name(pairs[pairs["campaign"].map(creators).eq(creator).fillna(True)], projects, rules)
+    found |= verdicts_by_name(pairs[pairs["campaign"].map(creators).eq(creator).fillna(True)], asked, projects, rules)
     return {c: found.get(c, Verdict("none")) for c in tries["campaign"].unique()}
 
 # %% ../nbs/09_outcomes.ipynb #77948f6a
