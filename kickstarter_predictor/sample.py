@@ -651,7 +651,8 @@ def number(x):
 # %% ../nbs/00_sample.ipynb #08f59b78
 def record(r):
     "The `data` of one line, from a row of `draw_outcomes` (its `name` given as `name_`) and its `source_url`"
-    usd, here = r.pledged * r.rate, f"{WEB}/projects/{100_000 + r.creator * 7}/{slugify(r.name_)}"
+    usd, slug = r.pledged * r.rate, slugify(r.name_)
+    here = f"{WEB}/projects/{100_000 + r.creator * 7}/{slug}"
     won, img = r.state == "successful", f"https://ksr-ugc.imgix.net/assets/{r.id}_original.jpg"
     suffix = {"canceled": " (Canceled)", "suspended": " (Suspended)"}.get(r.state, "")
     return dict(
@@ -662,7 +663,7 @@ def record(r):
         goal=number(r.amount),
         pledged=number(r.pledged),
         state=r.state,
-        slug=slugify(r.name_),
+        slug=slug,
         disable_communication=r.state == "suspended",
         country=r.country,
         country_displayable_name=places()[r.country][0],
