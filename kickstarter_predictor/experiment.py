@@ -213,12 +213,12 @@ def simulated_log(
     rng, n = np.random.default_rng(seed), traffic.a_day * traffic.days
     chosen, at = rng.integers(0, len(campaigns), n), np.sort(rng.random(n)) * traffic.days
     launched, luck, tries = rng.random(n) < traffic.launches, rng.random(n), rng.integers(1, 4, n)
-    made, records = [], campaigns.to_dict("records")
-    rows_ = [to_row(c, float(p), None, None, "simulated", "") for c, p in zip(records, probability)]
-    for i in range(n):
-        row, p = rows_[chosen[i]], probability[chosen[i]]
+    drawn, place = np.unique(chosen, return_inverse=True)
+    made, chances = [], zip(campaigns.iloc[drawn].to_dict("records"), np.asarray(probability)[drawn].tolist())
+    cases = [(to_row(c, p, None, None, "simulated", ""), c["parent"], p) for c, p in chances]
+    for i, (row, parent, p) in enumerate(cases[k] for k in place):
         visitor = hashlib.sha256(f"{seed} {i}".encode()).hexdigest()[:32]
-        asked, arm = traffic.begun + timedelta(days=at[i]), arm_of(visitor, records[chosen[i]]["parent"], salt, share)
+        asked, arm = traffic.begun + timedelta(days=at[i]), arm_of(visitor, parent, salt, share)
         outcome = ("successful" if luck[i] < p + traffic.effect * (arm == "treatment") else "failed") if launched[i] else None
         later = {"outcome": outcome, "project_id": 1_000_000 + i if launched[i] else None, "matched_at": traffic.begun + timedelta(days=traffic.days + 150)}
         for k in range(tries[i]):
