@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import hashlib, json, math, os, platform, re, sys, time, warnings, zlib
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, Thread
@@ -533,6 +533,7 @@ def signs_of_life(trial, every: float):
 
 def give_up(study, seen: dict, grace: float) -> None:
     "Fail the running trials of `study` that have not changed for `grace` seconds; `seen` is what they looked like, and since when, and is kept from call to call."
+    from optuna.exceptions import UpdateFinishedTrialError
     from optuna.trial import TrialState
 
     for t in study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
@@ -541,7 +542,8 @@ def give_up(study, seen: dict, grace: float) -> None:
             seen[key] = looks, now
         elif now - seen[key][1] > grace:
             log.warning("%s: no sign of life from trial %s for %g s; it is queued anew", study.study_name, t.user_attrs.get("number"), grace)
-            study.tell(t.number, state=TrialState.FAIL, skip_if_finished=True)
+            with suppress(UpdateFinishedTrialError):  # it ended, or another worker gave it up, at this moment
+                study.tell(t.number, state=TrialState.FAIL, skip_if_finished=True)
 
 # %% ../nbs/05_tune.ipynb #a260bf4f
 def finished(study) -> dict:

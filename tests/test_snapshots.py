@@ -106,7 +106,7 @@ FAULTS = {  # name: (content, what the message says)
     "empty.csv": (b"", "is empty"),
     "empty.zip": (made(), "holds no snapshot"),
     "header_only.csv": (GOOD.split(b"\n")[0] + b"\n", "holds no project"),
-    "wrong_columns.csv": (b"id,title,amount\n1,a,5\n", "lacks the columns name, state, goal"),
+    "wrong_columns.csv": (b"id,title,amount\n1,a,5\n", "lacks the columns name, goal, state"),
     "twice.csv": (GOOD.replace(b"profile", b"goal", 1), "names the column goal twice"),
     "semicolons.csv": (GOOD.split(b"\n")[0].replace(b",", b";") + b"\n1;2\n", "lacks the columns"),
     "utf16.csv": (GOOD.decode().encode("utf-16"), "UTF-16"),
