@@ -248,7 +248,7 @@ def changed(clone: Path, name: str, value: str) -> None:
 
 # %% ../nbs/11_benchmark.ipynb #7be1d0a5
 LOST = [
-    "Tried for ingest, and no faster: many lines decoded in one call, lines as views of the unpacked block, smaller and larger batches, fields fetched by attrgetter, strings joined into one buffer, records written out again for Arrow's own JSON reader, other compression of the temporary table, fewer dictionaries in the Parquet file.",
+    "Tried for ingest, and no faster: many lines decoded in one call, lines as views of the unpacked block, smaller and larger batches, fields fetched by attrgetter, strings joined into one buffer, zstd for the temporary table, fewer dictionaries in the Parquet file. Left out though faster: a temporary table that is not compressed, for it takes almost three times the disk.",
     "Tried for a single prediction, and slower than patterns that leap to the letters they begin with: the words of a text split once and compared each; slower than plain numbers: arrays of one row.",
     "Tried for tuning: bins shared between trials save what binning costs, which is little beside many trees; more threads a fit are slower than more fits at a time.",
 ]
