@@ -685,7 +685,7 @@ def read_file(
             writer.write_batch(rows)
             index.append(_index(rows))
             runs |= {*rows["run_id"].unique().to_pylist()} - {None}
-            robots.update({robot.as_py() or "": n.as_py() for robot, n in map(pa.StructScalar.values, rows["robot_id"].value_counts())})
+            robots.update({robot["values"] or "": robot["counts"] for robot in rows["robot_id"].value_counts().to_pylist()})
     rejected = found.rejected.total()
     if not good:
         member, line, why = found.rejects[0] if found.rejects else ("", 0, "")

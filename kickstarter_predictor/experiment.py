@@ -132,8 +132,9 @@ MISMATCH = 0.001
 
 def holm(p) -> np.ndarray:
     "The p-values `p` by Holm's correction (1979) for that many tests. Shape (tests,)."
-    order = np.argsort(p := np.asarray(p, float))
-    return np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)).clip(max=1)[np.argsort(order)]
+    from statsmodels.stats.multitest import multipletests
+
+    return multipletests(p, method="holm")[1] if len(p) else np.empty(0)
 
 
 def balance(visitors: pd.DataFrame, share: float = 0.5) -> pd.DataFrame:

@@ -89,12 +89,9 @@ class LeakageError(InputError):
     "A field that is not known at launch was about to enter a model."
 
 
-_USABLE = {field for field, known in KNOWN.items() if known.use != "no"} | {*DERIVED}
-
-
 def check_known(fields) -> None:
     "Raise LeakageError for the first of `fields` that a model may not use."
-    for field in [f for f in fields if f not in _USABLE]:
+    for field in fields:
         base = DERIVED.get(field, field)
         if base not in KNOWN:
             raise LeakageError(f"{field}: not in the leakage table of 04_features; say there when it becomes known")
@@ -370,6 +367,11 @@ def hashes(text: str) -> tuple[bytes, bytes]:
     pairs = [f"{a} {b}" for a, b in pairwise(words)]
     return _packed(words + pairs), b"".join(map(_pieces, text.split()))
 
+
+def _places(blocks: Sequence[bytes], size: int) -> tuple[np.ndarray, list[int]]:
+    "(the places of the hashes in `blocks` in a vocabulary of `size`, how many hashes each block holds)."
+    return np.abs(np.frombuffer(b"".join(blocks), np.int32)).view(np.uint32) % size, [len(found) // 4 for found in blocks]
+
 # %% ../nbs/04_features.ipynb #ea8b09f0
 BITS = 17  # of each of the two hashed vocabularies
 
@@ -377,16 +379,15 @@ BITS = 17  # of each of the two hashed vocabularies
 def _log_counts(blocks: Sequence[bytes], bits: int):
     import scipy.sparse as sparse
 
-    keys = np.abs(np.frombuffer(b"".join(blocks), np.int32)).view(np.uint32) % 2**bits
-    ends = np.cumsum([0, *(len(found) // 4 for found in blocks)])
-    m = sparse.csr_matrix((np.ones(len(keys), np.float32), keys.astype(np.int32), ends), (len(blocks), 2**bits))
+    keys, n = _places(blocks, 2**bits)
+    m = sparse.csr_matrix((np.ones(len(keys), np.float32), keys.astype(np.int32), np.cumsum([0, *n])), (len(blocks), 2**bits))
     m.sum_duplicates()
     m.data = 1 + np.log(m.data)
     return m
 
 
 def count(texts: Sequence[str], bits: int = BITS):
-    "Log counts (1 + log n) of hashed words and of hashed characters: two sparse matrices (n, 2**bits), those of scikit-learn's HashingVectorizer in a fifth of its time."
+    "Log counts (1 + log n) of hashed words and of hashed characters: two sparse matrices (n, 2**bits), those of scikit-learn's HashingVectorizer in less time."
     found = [hashes(text) for text in texts]
     return [_log_counts([of[i] for of in found], bits) for i in (0, 1)]
 
@@ -421,7 +422,7 @@ class TextScore:
 
 
 def _counted(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    "(the distinct `keys`, how often each occurs), as `np.unique` tells, in a third of the time for few. Sorts `keys` in place."
+    "(the distinct `keys`, how often each occurs), as `np.unique` tells, in less time for few. Sorts `keys` in place."
     keys.sort()
     begins = np.ones(len(keys) + 1, bool)
     np.not_equal(keys[1:], keys[:-1], out=begins[1:-1])
@@ -442,9 +443,8 @@ class TextTable:
     def __call__(self, texts: Sequence[str]) -> list[float]:
         "The score of each of `texts` by the TextScore at its place."
         blocks = [found for text in texts for found in hashes(text)]
-        keys = (np.abs(np.frombuffer(b"".join(blocks), np.int32)).view(np.uint32) % self._size).astype(np.intp)
-        keys += np.repeat(np.arange(len(blocks)) * self._size, [len(found) // 4 for found in blocks])
-        keys, n = _counted(keys)
+        keys, n = _places(blocks, self._size)
+        keys, n = _counted(keys.astype(np.intp) + np.repeat(np.arange(len(blocks)) * self._size, n))
         pairs, block = self._table[keys], keys // self._size
         weighed = (1 + np.log(n)) * pairs["idf"]
         sums, squares = (np.bincount(block, x, len(blocks)).tolist() for x in (weighed * pairs["weight"], weighed * weighed))
@@ -625,12 +625,11 @@ def save_arrays(arrays: Mapping[str, np.ndarray], path: Path) -> None:
 
 
 def load_arrays(path: Path) -> dict[str, np.ndarray]:
-    "The arrays that `save_arrays` wrote to `path`, each unpacked at once: a quarter less time than `np.load` takes. Raises ValueError if it is damaged."
+    "The arrays that `save_arrays` wrote to `path`. Raises ValueError that names it if it is damaged."
     try:
-        with zipfile.ZipFile(path) as archive:
-            read = lambda name: np.lib.format.read_array(io.BytesIO(archive.read(name)), allow_pickle=False)
-            return {name.removesuffix(".npy"): read(name) for name in archive.namelist()}
-    except (zipfile.BadZipFile, zlib.error) as e:
+        with np.load(path, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except (zipfile.BadZipFile, zlib.error, EOFError) as e:
         raise ValueError(f"{Path(path).name}: {e}") from None
 
 # %% ../nbs/04_features.ipynb #a025d859
@@ -751,7 +750,8 @@ def numbered(vocabulary: Sequence[tuple[str, str]]) -> dict[str, dict[str, int]]
 
 def codes(levels: Mapping[str, Sequence[str]], known: dict[str, dict[str, int]]) -> np.ndarray:
     "The number of each level in `known` (from `numbered`), NaN for others: float32 array (n, 4), for trees that split sets of levels."
-    return np.array([[known[c].get(v, np.nan) for v in levels[c]] for c in LEVELS], np.float32).T.reshape(-1, len(LEVELS))
+    values = lambda c: np.asarray(levels[c], object)  # a table's column gives its values one by one in many times the time
+    return np.array([[known[c].get(v, np.nan) for v in values(c)] for c in LEVELS], np.float32).T.reshape(-1, len(LEVELS))
 
 
 def matrix(features: pd.DataFrame, k, drop: Sequence[str] = ()) -> tuple[np.ndarray, list[str]]:
@@ -759,7 +759,7 @@ def matrix(features: pd.DataFrame, k, drop: Sequence[str] = ()) -> tuple[np.ndar
     levels in the `vocabulary` (`category#`)."""
     numbers_, learned = ([c for c in names if c not in drop] for names in (NUMBERS, LEARNED))
     X = features[numbers_ + [f"{c}@{k}" for c in learned]].to_numpy(np.float32)
-    return np.hstack([X, codes(features[LEVELS].to_dict("list"), numbered(vocabulary(features)))]), [*numbers_, *learned, *(f"{c}#" for c in LEVELS)]
+    return np.hstack([X, codes(features, numbered(vocabulary(features)))]), [*numbers_, *learned, *(f"{c}#" for c in LEVELS)]
 
 # %% ../nbs/04_features.ipynb #daaa7f39
 _OF = {

@@ -111,7 +111,7 @@ def _aligned(a: str, b: str, summed: Sequence[float]) -> float:
             bits += summed[j2] - summed[j1]
         else:
             gone, new = i2 - i1 - a.count(" ", i1, i2), j2 - j1 - b.count(" ", j1, j2)
-            letters = gone if gone > new else new  # this is the innermost loop: max and min take a third longer
+            letters = gone if gone > new else new  # the innermost loop: max and min take longer
             bits -= _CHANGED[letters if letters < MOST_EDITS else MOST_EDITS]
     return bits
 

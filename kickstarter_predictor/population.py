@@ -102,7 +102,7 @@ def population_matrix(features: pd.DataFrame, k, published: np.ndarray, words: l
         plain.to_numpy(np.float32),
         features[[f"{n}@{k}" for n in learned]].to_numpy(np.float32),
         *([published[:, None].astype(np.float32)] if pooled else []),
-        codes(features[LEVELS].to_dict("list"), numbered(words))[:, [LEVELS.index(c) for c in levels]],
+        codes(features, numbered(words))[:, [LEVELS.index(c) for c in levels]],
     ]
     return np.hstack(parts), [*kept, *learned, *(["published"] if pooled else []), *(f"{c}#" for c in levels)]
 
@@ -250,8 +250,7 @@ def remedies(
     y, parent, test = features["success"].to_numpy(), features["parent"].to_numpy(), published
     words = vocabulary(features[~published])
     full = [n for n in NUMBERS if n not in _CASE] + LEARNED + [f"{c}#" for c in LEVELS]
-    plain = features[[n if n in NUMBERS else f"{n}@1" for n in full[: -len(LEVELS)]]].to_numpy(np.float32)
-    X = np.hstack([plain, codes(features[LEVELS].to_dict("list"), numbered(words))])
+    X = np.hstack([features[[n if n in NUMBERS else f"{n}@1" for n in full[: -len(LEVELS)]]].to_numpy(np.float32), codes(features, numbered(words))])
     broad = [i for i, n in enumerate(full) if n not in ("category#", "category_rate", "goal_vs_category")]
     lean, lean_names = population_matrix(features, 1, np.zeros(len(y), bool), words)
     crawl = ~published & ~odd

@@ -150,7 +150,7 @@ class Trees:
             self._proxies.append(proxy)
 
     def _proxy(self) -> ctypes.c_void_p:
-        "What the library knows rows by; it makes one for each call that brings none, for a fifth of the call's time."
+        "What the library knows rows by; it makes one anew for each call that brings none."
         proxy = ctypes.c_void_p()
         _call("XGProxyDMatrixCreate", ctypes.byref(proxy))
         weakref.finalize(self, _library().XGDMatrixFree, proxy)
@@ -316,8 +316,7 @@ def vectors(columns: Mapping, predictor: Predictor) -> np.ndarray:
     marks, X, like = levels(columns), numbers(columns), predictor.layout
     learned = predictor.encoder(marks, predictor.encoder.odds(columns), X[:, 0].astype(float))
     X = np.concatenate([X, learned, np.ones((len(X), 1), np.float32), codes(marks, like.levels)], axis=1).take(like.at, axis=1)
-    X = np.minimum(np.maximum(X, like.least), like.most)
-    return np.where(np.isnan(X), like.fill, X) if predictor.about["fill"] else X
+    return np.where(np.isnan(X), like.fill, np.minimum(np.maximum(X, like.least), like.most))
 
 
 def shifted(odds: np.ndarray, columns: Mapping, predictor: Predictor) -> np.ndarray:
