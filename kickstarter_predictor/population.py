@@ -19,9 +19,9 @@ from .tune import Model, fit_xgboost, logit, sigmoid
 log, pd = logger("population"), lazy("pandas")
 
 # %% auto #0
-__all__ = ['log', 'pd', 'GROUPS', 'SETTINGS', 'CRAWL_ALONE', 'is_published', 'in_artefact', 'lent', 'population_matrix', 'years',
-           'fit_population', 'asked', 'shifts', 'shift_of', 'redrawn', 'cross_validate_population', 'spread',
-           'by_source', 'noise_floor', 'remedies']
+__all__ = ['log', 'pd', 'GROUPS', 'GOAL', 'BIG', 'SETTINGS', 'CRAWL_ALONE', 'is_published', 'in_artefact', 'lent', 'overreaching',
+           'population_matrix', 'years', 'fit_population', 'asked', 'shifts', 'shift_of', 'redrawn',
+           'cross_validate_population', 'spread', 'by_source', 'noise_floor', 'remedies']
 
 # %% ../nbs/06_population.ipynb #a448b8ec
 def is_published(run_id: pd.Series, published: Sequence[str]) -> np.ndarray:
@@ -66,6 +66,21 @@ def lent(X: np.ndarray, names: Sequence[str], y: np.ndarray, share: float = 0.5,
                 new[borrowers] = X[np.ix_(rng.choice(lenders, len(borrowers)), at)]
         X[:, at] = new
     return X
+
+# %% ../nbs/06_population.ipynb #a7c1e0b3
+GOAL = ("log_goal", "log_goal_a_day", "goal_vs_category", "goal_zeros")
+BIG = 5.0  # log10 of US dollars
+
+
+def overreaching(X: np.ndarray, names: Sequence[str], share: float, rng: np.random.Generator) -> np.ndarray:
+    "Copies of rows of X (n, len(names)), at most `share` * n, that ask for 10 to 1,000 times as much and for more than `BIG`: (m, len(names))."
+    names, by = list(names), rng.uniform(1, 3, len(X)).astype(np.float32)
+    rows = rng.permutation(np.flatnonzero(X[:, names.index("log_goal")] + by > BIG))[: round(share * len(X))]
+    more = X[rows]
+    for name in set(GOAL) & set(names):
+        more[:, names.index(name)] += np.floor(by[rows]) if name == "goal_zeros" else by[rows]
+    return more
+
 
 # %% ../nbs/06_population.ipynb #ea2f75bf
 _CASE = [
@@ -113,8 +128,8 @@ def years(features: pd.DataFrame, published: np.ndarray) -> tuple[float, float]:
 
 # %% ../nbs/06_population.ipynb #2c8b1352
 SETTINGS = {
-    "n_estimators": 520,
-    "learning_rate": 0.045,
+    "n_estimators": 300,
+    "learning_rate": 0.08,
     "max_depth": 5,
     "min_child_weight": 5.0,
     "subsample": 0.8,
@@ -124,6 +139,7 @@ SETTINGS = {
 
 CRAWL_ALONE = SETTINGS | {
     "n_estimators": 250,
+    "learning_rate": 0.045,
     "max_depth": 4,
     "colsample_bytree": 0.5,
 }  # the more it learns of a crawl, the less it tells of others
@@ -134,15 +150,21 @@ def fit_population(
     names: list[str],
     y: np.ndarray,
     settings: dict = SETTINGS,
-    copies: int = 2,
+    copies: int = 5,
     share: float = 0.5,
+    overreach: float = 0.02,
     seed: int = 0,
     threads: int = 1,
 ) -> Model:
-    "Boosted trees on `copies` of the training rows X (n, len(names)), each with fields hidden and lent anew."
+    """Boosted trees on `copies` of the training rows X (n, len(names)), each with fields hidden and lent anew (`lent`), and with `overreaching` rows, which fail.
+
+    All else equal, the log odds never rise with a feature of `GOAL`."""
     rng = np.random.default_rng(seed)
-    stacked = np.vstack([lent(X, names, y, share, rng=rng) for _ in range(copies)])
-    return fit_xgboost(stacked, np.tile(y, copies), **settings, coded=sum(n.endswith("#") for n in names), seed=seed, threads=threads)
+    rows = [lent(X, names, y, share, rng=rng) for _ in range(copies)]
+    more = [overreaching(Z, names, overreach, rng) for Z in rows]
+    labels = np.concatenate([np.tile(y, copies), np.zeros(sum(map(len, more)), y.dtype)])
+    falling, coded = [-(n in GOAL) for n in names], sum(n.endswith("#") for n in names)
+    return fit_xgboost(np.vstack(rows + more), labels, **settings, monotone_constraints=falling, coded=coded, seed=seed, threads=threads)
 
 
 def asked(X: np.ndarray, names: list[str]) -> np.ndarray:
@@ -180,6 +202,7 @@ def cross_validate_population(
     settings: dict,
     copies: int,
     share: float,
+    overreach: float,
     rates: dict,
     seed: int = 0,
     threads: int = 1,
@@ -198,7 +221,7 @@ def cross_validate_population(
         train, test = np.flatnonzero((fold != k) & train_on), fold == k
         shift = {} if published.any() else shifts(parent[train], y[train], rates)
         rows = train[redrawn(len(train), seed + 1)] if twin else train
-        found = fit_population(X[rows], names, y[rows], settings, copies, share, seed, threads)(asked(X[test], names)) + shift_of(
+        found = fit_population(X[rows], names, y[rows], settings, copies, share, overreach, seed, threads)(asked(X[test], names)) + shift_of(
             parent[test], shift
         )
         log.info("fold %s%s: judged on %d campaigns", k, ", twin" * twin, test.sum())

@@ -34,16 +34,15 @@ def _call(*command: str, cwd: Path, quiet: bool = False) -> None:
 
 
 def overlay(source: Path, target: Path) -> None:
-    "Make the tracked and the new files of the checkout `source` (not the ignored ones) those of its clone `target`."
-    listed = lambda *flags: subprocess.run(
-        ["git", "ls-files", "-z", *flags], cwd=source, capture_output=True, text=True, check=True
-    ).stdout.split("\0")[:-1]
-    for name in listed("--deleted"):
+    "Make the tracked and the new files of the checkout `source` (not the ignored ones) those of its clone `target`, whether they are staged or not."
+    listed = lambda *git: subprocess.run(["git", *git], cwd=source, capture_output=True, text=True, check=True).stdout.split("\0")[:-1]
+    tracked = listed("diff", "HEAD", "--relative", "--name-only", "--no-renames", "--ignore-submodules", "-z")
+    new = listed("ls-files", "--others", "--exclude-standard", "-z")
+    for name in (n for n in tracked + new if not n.endswith("/")):  # a nested repository is listed as a folder
         (target / name).unlink(missing_ok=True)
-    for name in {*listed("--modified"), *listed("--others", "--exclude-standard")} - {*listed("--deleted")}:
-        (target / name).parent.mkdir(parents=True, exist_ok=True)
-        if not name.endswith("/"):
-            shutil.copy2(source / name, target / name, follow_symlinks=False)  # a nested repository is listed as a folder
+        if os.path.lexists(source / name):
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source / name, target / name, follow_symlinks=False)
 
 
 @contextmanager

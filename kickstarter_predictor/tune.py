@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, Thread
-from typing import Callable, NamedTuple
+from typing import Callable, NamedTuple, Sequence
 
 import numpy as np
 
@@ -180,6 +180,7 @@ def fit_xgboost(
     subsample: float,
     colsample_bytree: float,
     reg_lambda: float,
+    monotone_constraints: Sequence[int] = (),
     coded: int = 0,
     seed: int = 0,
     threads: int = 1,
@@ -201,7 +202,7 @@ def fit_xgboost(
         max_cat_to_onehot=4,
         seed=seed,
         nthread=threads,
-    )
+    ) | ({"monotone_constraints": tuple(monotone_constraints)} if monotone_constraints else {})
     if scheduler:
         return Model("XGBoost", booster=train_on_cluster(scheduler, settings, X, y, n_estimators, coded))
     data = X if isinstance(X, xgboost.DMatrix) else binned(X, y, coded, threads)

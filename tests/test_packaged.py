@@ -61,6 +61,8 @@ def test_it_answers_as_a_creator_expects():
     found = predict(GAME, predictor)
     over = what_if(GAME, "goal", [500, 2_000, 10_000, 50_000, 250_000], predictor)
     assert over.iloc[0] > over.iloc[2] > over.iloc[4] and over.iloc[0] - over.iloc[4] > 0.3
+    tenfold = what_if(GAME, "goal", [3 * 10**n for n in range(1, 9)], predictor)
+    assert tenfold.is_monotonic_decreasing and tenfold[3_000_000] < 0.2  # of those who asked for over a million, 3 % came through
     assert found.low < found.probability < found.high and {r.input for r in found.reasons} >= {"goal", "category", "words"}
     assert 0.1 < found.probability < 0.95  # not the crawl's certainty about its last years
     for later in ("2018-03-05T16:00", "2026-03-05T16:00"):
