@@ -81,7 +81,6 @@ def overreaching(X: np.ndarray, names: Sequence[str], share: float, rng: np.rand
         more[:, names.index(name)] += np.floor(by[rows]) if name == "goal_zeros" else by[rows]
     return more
 
-
 # %% ../nbs/06_population.ipynb #ea2f75bf
 _CASE = [
     "log_goal_native",
@@ -156,7 +155,7 @@ def fit_population(
     seed: int = 0,
     threads: int = 1,
 ) -> Model:
-    """Boosted trees on `copies` of the training rows X (n, len(names)), each with fields hidden and lent anew (`lent`), and with `overreaching` rows, which fail.
+    """Boosted trees on `copies` of the training rows X (n, len(names)), each with fields hidden and lent anew, and with `overreaching` rows, which fail.
 
     All else equal, the log odds never rise with a feature of `GOAL`."""
     rng = np.random.default_rng(seed)

@@ -40,7 +40,7 @@ def overlay(source: Path, target: Path) -> None:
     new = listed("ls-files", "--others", "--exclude-standard", "-z")
     for name in (n for n in tracked + new if not n.endswith("/")):  # a nested repository is listed as a folder
         (target / name).unlink(missing_ok=True)
-        if os.path.lexists(source / name):
+        if (source / name).is_symlink() or (source / name).is_file():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source / name, target / name, follow_symlinks=False)
 

@@ -199,10 +199,11 @@ def fit_xgboost(
         subsample=subsample,
         colsample_bytree=colsample_bytree,
         reg_lambda=reg_lambda,
+        monotone_constraints=tuple(monotone_constraints),
         max_cat_to_onehot=4,
         seed=seed,
         nthread=threads,
-    ) | ({"monotone_constraints": tuple(monotone_constraints)} if monotone_constraints else {})
+    )
     if scheduler:
         return Model("XGBoost", booster=train_on_cluster(scheduler, settings, X, y, n_estimators, coded))
     data = X if isinstance(X, xgboost.DMatrix) else binned(X, y, coded, threads)

@@ -4,6 +4,7 @@ RESULTS is a folder that `make run` made of a pool of sources (`make run DATA='.
 and source, AUC (mean and standard deviation over the folds), calibration error and n; out of fold, asked about all campaigns, without the bootstrap twin."""
 import sys
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -37,10 +38,11 @@ if __name__ == "__main__":
         X, names = population_matrix(features, k, of_all, words)
         return fit_population(X[fold != k], names, y[fold != k], settings, copies, overreach=overreach)(asked(X[fold == k], names))
 
-    for variant, (settings, copies, overreach, population.GOAL) in VARIANTS.items():
-        scores = np.empty(len(y))
-        for k, found in enumerate(Parallel(2, prefer="threads")(delayed(score)(k, settings, copies, overreach) for k in np.unique(fold))):
-            scores[fold == k] = found
+    for variant, (settings, copies, overreach, falling) in VARIANTS.items():
+        scores, ks = np.empty(len(y)), np.unique(fold)
+        with patch.object(population, "GOAL", falling):
+            for k, found in zip(ks, Parallel(2, prefer="threads")(delayed(score)(k, settings, copies, overreach) for k in ks)):
+                scores[fold == k] = found
         p = calibrated(scores, fit_calibrator(scores[of_all], y[of_all]))
         for source, f in by_source(y, p, fold, {name: rows for name, rows in sources.items() if rows.sum() >= 200}).items():
             print(f"{variant}: {source}: AUC {f['auc']:.4f} ± {f['auc_sd']:.4f}, calibration error {f['calibration_error']:.4f} (n = {f['n']:,})", flush=True)
