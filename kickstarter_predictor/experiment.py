@@ -208,7 +208,7 @@ class Traffic(NamedTuple):
 def simulated_log(
     campaigns: pd.DataFrame, probability: np.ndarray, traffic: Traffic, name: str, salt: str, share: float = 0.5, seed: int = 0
 ) -> list[dict]:
-    """Rows of the table `campaigns` for invented visitors: one to three tries each, all of them matched and ended 150 days later.
+    """Rows of the table `campaigns` for invented visitors: one to three tries each, a month before the launch, all of them matched and ended 150 days later.
 
     `campaigns` (any number of rows, with the inputs of a campaign) and their `probability` are drawn from with replacement."""
     rng, n = np.random.default_rng(seed), traffic.a_day * traffic.days
@@ -222,6 +222,8 @@ def simulated_log(
         asked, arm = traffic.begun + timedelta(days=at[i]), arm_of(visitor, parent, salt, share)
         outcome = ("successful" if luck[i] < p + traffic.effect * (arm == "treatment") else "failed") if launched[i] else None
         later = {"outcome": outcome, "project_id": 1_000_000 + i if launched[i] else None, "matched_at": traffic.begun + timedelta(days=traffic.days + 150)}
+        on = asked + timedelta(days=30) - row["launched_at"]
+        later |= {t: row[t] + on for t in ("created_at", "launched_at") if row[t]}
         for k in range(tries[i]):
             tried = {"visitor": visitor, "goal": row["goal"] * 0.8**k, "experiment": name, "arm": arm, "assigned_at": asked}
             ids = {"id": hashlib.sha256(f"{seed} {i} {k}".encode()).hexdigest()[:32], "asked_at": asked + timedelta(minutes=3 * k)}

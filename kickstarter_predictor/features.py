@@ -345,7 +345,7 @@ def inputs(campaigns: pd.DataFrame) -> dict[str, Sequence]:
     return plain | {c: campaigns[c].dt.tz_localize(None).to_numpy("datetime64[s]") for c in ("launched_at", "deadline")}
 
 # %% ../nbs/04_features.ipynb #eacaba2e
-_WORD = re.compile(r"\b\w+\b")
+_WORD = re.compile(r"\w+")
 
 
 def _packed(tokens: Sequence[str]) -> bytes:
@@ -444,8 +444,9 @@ class TextTable:
         "The score of each of `texts` by the TextScore at its place."
         blocks = [found for text in texts for found in hashes(text)]
         keys, n = _places(blocks, self._size)
-        keys, n = _counted(keys.astype(np.intp) + np.repeat(np.arange(len(blocks)) * self._size, n))
-        pairs, block = self._table[keys], keys // self._size
+        keys += np.repeat(np.arange(len(blocks), dtype=keys.dtype) * self._size, n)
+        keys, n = _counted(keys)
+        pairs, block = self._table.take(keys), keys // self._size
         weighed = (1 + np.log(n)) * pairs["idf"]
         sums, squares = (np.bincount(block, x, len(blocks)).tolist() for x in (weighed * pairs["weight"], weighed * weighed))
         words, pieces = ([s / math.sqrt(q) if q else 0.0 for s, q in zip(sums[i::2], squares[i::2])] for i in (0, 1))

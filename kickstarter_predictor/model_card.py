@@ -174,6 +174,11 @@ def data_section(metrics: dict, about: dict, population: dict | None) -> list[st
     return [line for line in lines if line]
 
 # %% ../nbs/08_model_card.ipynb #b300380f
+def _assumed(training: dict) -> str:
+    "What the model was told of goals that no campaign of its data asked for."
+    return f"**Very large goals rest on an assumption.** Hardly anybody asks for many times what such campaigns need, so the data hold no failures of that sort. Beside real campaigns it learned from invented ones, up to {training['overreach'] * 100:g} for every hundred: campaigns that ask for ten to a thousand times as much, for more than ${training['over_usd']:,.0f}, and fail."
+
+
 def population_section(population: dict) -> list[str]:
     "Paragraphs on the predictor that is asked about all campaigns, from its `about`; `figures` are those of each source, or of all rows."
     found = population.get("figures") or {}
@@ -193,6 +198,7 @@ def population_section(population: dict) -> list[str]:
     ]
     return [
         f"{population.get('family', 'Model')}, version {population.get('version', '–')}. It is asked how a campaign would fare among *all* campaigns, not among those that a crawl finds. Below, what it said of campaigns it never saw; in a source that is a crawl, promised and true shares differ for that reason.",
+        *([_assumed(population["training"])] if population.get("training", {}).get("overreach") else []),
         *(
             [table(["source", "campaigns (n)", "promised on average", "succeeded", "AUC", "calibration error", "if exactly right"], rows)]
             if rows

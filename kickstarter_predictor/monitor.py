@@ -22,8 +22,9 @@ from .stage import InputError, write_json
 
 # %% ../nbs/10_monitor.ipynb #1a4f48c1
 def ended(log: pd.DataFrame) -> pd.DataFrame:
-    "A row a visitor and matched campaign that has ended, from the last try: month (of the question), probability, success; of a `log` as `experiment.read_log` reads it."
-    known = log[log["outcome"].isin(["successful", "failed"]) & log["project_id"].notna()].sort_values(["asked_at", "id"])
+    "A row a visitor and matched campaign that has ended, from the last try before its launch: month (of the question), probability, success; of a `log` as `experiment.read_log` reads it."
+    late = log["asked_at"] >= log["launched_at"] + pd.Timedelta(days=1)
+    known = log[log["outcome"].isin(["successful", "failed"]) & log["project_id"].notna() & ~late].sort_values(["asked_at", "id"])
     last = known.drop_duplicates(["visitor", "project_id"], keep="last")
     return pd.DataFrame(
         {"month": last["asked_at"].dt.strftime("%Y-%m"), "probability": last["probability"].astype(float), "success": last["outcome"] == "successful"}

@@ -415,7 +415,7 @@ def base_rate(parent, category, about: dict) -> tuple[str, dict]:
 
 
 def notes(campaign: Campaign, columns: Mapping, about: dict) -> list[str]:
-    "What the model does not know of `campaign`, and what it takes instead."
+    "What the model does not know of `campaign`, and what it takes or was told instead."
     said, parent, category = [], columns["parent"][0], columns["category"][0]
     if category and f"{parent}/{category}" not in (about.get("subcategories") or about["base_rates"]["category"]):
         said.append(
@@ -431,6 +431,11 @@ def notes(campaign: Campaign, columns: Mapping, about: dict) -> list[str]:
         said.append(f"country {campaign.country!r} is unknown to the model; it takes the overall rate")
     if campaign.created_at is None and "log_preparation" in about["fill"]:
         said.append(f"no creation date given; {10 ** about['fill']['log_preparation']:.0f} days of preparation are assumed")
+    training = about.get("training", {})
+    if training.get("overreach") and columns["goal_usd"][0] > training["over_usd"]:
+        said.append(
+            f"few campaigns ask for more than ${training['over_usd']:,.0f}; what the model says of such a goal rests in part on invented ones, which fail"
+        )
     return said
 
 # %% ../nbs/07_predict.ipynb #17b83416

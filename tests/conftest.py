@@ -22,6 +22,7 @@ from kickstarter_predictor.scratch import scratch_clone
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="no ../shared/data with real campaigns here")
+os.environ["DVC_NO_ANALYTICS"] = "1"  # also in repositories that tests make: DVC would leave its reports in the temporary folder
 
 
 def call(*command, cwd, check=True, env=None, stdin=None):
