@@ -169,7 +169,8 @@ def _array(values, kind: pa.DataType) -> pa.Array:
     if kind == _TIME:
         return pa.array(values, pa.timestamp("s", tz="UTC")).cast(_TIME)
     made = pa.array(values, kind)
-    return pc.if_else(pc.equal(made, ""), None, made) if kind == pa.string() and "" in values else made
+    empty = kind == pa.string() and pc.min(pc.binary_length(made)).as_py() == 0
+    return pc.if_else(pc.equal(made, ""), None, made) if empty else made
 
 
 def to_batch(lines: list[Line], snapshots: list[int | None]) -> pa.RecordBatch:
@@ -648,6 +649,7 @@ def batches(lines: typing.Iterable[Line]) -> typing.Iterator[list[Line]]:
     lines = iter(lines)
     while batch := list(islice(lines, BATCH)):
         yield batch
+        del batch  # so that the next one goes where this one was, in the processor's cache
 
 
 @contextmanager
@@ -675,11 +677,12 @@ def read_file(
     `keep(ids)` tells which projects are wanted. Returns (index as for `newest`, but for `file`; counts; findings)."""
     found, runs, robots, others, good, index = Findings(kept), set(), Counter(), [], 0, [np.empty((0, 3), np.int64)]
     named = snapshot_time(crawl_name(path.relative_to(within or path.parent)))
-    with uncollected(), pa.ipc.new_file(part, _ROWS, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
+    with uncollected(), pa.ipc.new_file(part, _ROWS, options=pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)) as writer:
         for lines in batches(records(path, found, tick, within, others)):
             good += len(lines)
             at = {run: snapshot_time(run) or named for run in {line.run_id for line in lines}}
             rows = to_batch(lines, [at[line.run_id] for line in lines])
+            del lines
             wanted = keep(rows["id"].to_numpy())
             rows = rows if wanted.all() else rows.filter(pa.array(wanted))
             writer.write_batch(rows)
