@@ -620,8 +620,8 @@ def updated(index: pd.DataFrame | None, new: pd.DataFrame) -> pd.DataFrame:
     "A row a project of both: its newest record in `index` (or None) and `new`, columns as for `newest`, with `first_seen` and `last_seen` (seconds, -1 if unknown)."
     new = new.assign(first_seen=new["snapshot"], last_seen=new["snapshot"])
     both = new if index is None else pd.concat([index, new], ignore_index=True)
-    best = both[newest(both)].sort_values("id", ignore_index=True)
-    order = np.argsort(both["id"].to_numpy(), kind="stable")
+    order, wins = np.argsort(both["id"].to_numpy(), kind="stable"), newest(both).to_numpy()
+    best = both.iloc[order[wins[order]]].reset_index(drop=True)
     ids, first, last = (both[c].to_numpy()[order] for c in ("id", "first_seen", "last_seen"))
     starts = np.flatnonzero(np.append(True, ids[1:] != ids[:-1])[: len(ids)])
     if len(ids):
@@ -872,7 +872,7 @@ def _winners(index: pd.DataFrame, folder: Path) -> typing.Iterator[pa.RecordBatc
     "The rows of the files `folder`/rank.arrow that `index` (a row a project) names, newest file first, with when they were seen."
     by_age = index.groupby("file")["snapshot"].max().sort_values(ascending=False, kind="stable").index
     for rank in by_age:
-        mine, at, start = index[index["file"] == rank].sort_values("row"), 0, 0
+        mine, at, start = index.loc[index["file"] == rank, ["row", *dict(_SEEN)]].sort_values("row"), 0, 0
         with pa.OSFile(str(folder / f"{rank}.arrow")) as source, pa.ipc.open_file(source) as file:
             for batch in map(file.get_batch, range(file.num_record_batches)):
                 end = np.searchsorted(mine["row"], start + len(batch))
@@ -943,6 +943,7 @@ def acquire(
             index = updated(index, new.assign(file=rank))
             log.info("%s: %s", path.name, {k: counts[k] for k in ("lines", "rejected", "left_out")})
             table.append({"file": name(path), "bytes": path.stat().st_size, "sha256": sha, **counts, "kept": len(new)})
+            del new
             rejects += [(f"{name(path)}/{member}".rstrip("/"), line, why) for member, line, why in found.rejects]
         if index.empty:
             raise InputError(f"params.yaml: acquire.limit = {limit} leaves no project; raise it")
