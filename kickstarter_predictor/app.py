@@ -335,6 +335,5 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 # %% ../nbs/09_app.ipynb #d4caedd2
-#| eval: false
 if __name__ == "__main__" and "ipykernel" not in sys.modules:
     sys.exit(main())

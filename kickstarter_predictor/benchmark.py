@@ -215,7 +215,6 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 # %% ../nbs/11_benchmark.ipynb #8d1fdf53
-#| eval: false
 if __name__ == "__main__" and "ipykernel" not in sys.modules:
     sys.exit(main())
 

@@ -393,6 +393,5 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 # %% ../nbs/08_model_card.ipynb #9b6c03e3
-#| eval: false
 if __name__ == "__main__" and "ipykernel" not in sys.modules:
     sys.exit(main())

@@ -277,6 +277,5 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 # %% ../nbs/10_monitor.ipynb #bb825d6a
-#| eval: false
 if __name__ == "__main__" and "ipykernel" not in sys.modules:
     sys.exit(main())

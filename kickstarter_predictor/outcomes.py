@@ -846,6 +846,5 @@ def _report(run: Run, args: argparse.Namespace) -> None:
     print(said)
 
 # %% ../nbs/09_outcomes.ipynb #5832cddb
-#| eval: false
 if __name__ == "__main__" and "ipykernel" not in sys.modules:
     sys.exit(main())

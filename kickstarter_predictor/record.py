@@ -740,6 +740,5 @@ def main(argv: list[str] | None = None) -> int:
         recorder.close()
 
 # %% ../nbs/07_record.ipynb #a05a4d77
-#| eval: false
 if __name__ == "__main__" and "ipykernel" not in sys.modules:
     sys.exit(main())

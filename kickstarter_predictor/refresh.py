@@ -205,6 +205,5 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 # %% ../nbs/09_refresh.ipynb #b1ebce26
-#| eval: false
 if __name__ == "__main__" and "ipykernel" not in sys.modules:
     sys.exit(main())

@@ -240,6 +240,5 @@ def main(argv: list[str] | None = None) -> int:
         return 1
 
 # %% ../nbs/00_scratch.ipynb #9b6c03e3
-#| eval: false
 if __name__ == "__main__" and "ipykernel" not in sys.modules:
     sys.exit(main())

@@ -551,7 +551,6 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 # %% ../nbs/00_stage.ipynb #9b6c03e3
-#| eval: false
 if __name__ == "__main__" and "ipykernel" not in sys.modules:
     pin()
     sys.exit(main())

@@ -702,7 +702,6 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 # %% ../nbs/05_tune.ipynb #dce68551
-#| eval: false
 if __name__ == "__main__" and "ipykernel" not in sys.modules:
     if any(os.environ.get(name) != value for name, value in PINNED.items()):  # numpy reads them when it is imported
         os.execve(sys.executable, [sys.executable, "-m", "kickstarter_predictor.tune", *sys.argv[1:]], os.environ | PINNED)

@@ -52,6 +52,24 @@ def test_export_and_clean_change_nothing():
     assert [str(p) for p in before if before[p] != after[p]] == [], "run `make export`"
 
 
+def test_update_changes_nothing():
+    "nbdev_update carries edits of a module back into its notebook; without edits there is nothing to carry."
+    with scratch_clone(ROOT, as_it_is=True) as clone:
+        before = {p.name: p.read_bytes() for p in (clone / "nbs").glob("*.ipynb")}
+        call("nbdev_update", cwd=clone)
+        assert [n for n in before if (clone / "nbs" / n).read_bytes() != before[n]] == []
+
+
+def test_line_endings_are_the_same_everywhere(tmp_path):
+    "A clone by somebody whose git turns line ends into CR LF holds the same bytes."
+    with scratch_clone(ROOT, as_it_is=True) as source:
+        call("git", "add", "--all", cwd=source)
+        call("git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-q", "--allow-empty", "-m", "x", cwd=source)
+        call("git", "-c", "core.autocrlf=true", "clone", "-q", str(source), str(tmp_path / "clone"), cwd=tmp_path)
+        files = call("git", "ls-files", "-z", cwd=source).stdout.split("\0")[:-1]
+        assert [f for f in files if (source / f).read_bytes() != (tmp_path / "clone" / f).read_bytes()] == []
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_notebook_is_clean(path):
     cells = json.loads(path.read_text())["cells"]
