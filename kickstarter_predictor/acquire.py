@@ -16,7 +16,7 @@ __all__ = ['log', 'Time', 'Count', 'Id', 'decode', 'COLUMNS', 'SCHEMA', 'SUFFIXE
            'mirror', 'wanted', 'main']
 
 # %% ../nbs/01_acquire.ipynb #593f6760
-import argparse, base64, codecs, csv, errno, gc, hashlib, io, itertools, json, lzma, os, random, re, shutil, signal, socket, stat, sys, tempfile, threading, time, typing, uuid
+import argparse, base64, codecs, csv, errno, gc, hashlib, io, itertools, json, lzma, os, random, re, shutil, socket, stat, sys, tempfile, time, typing, uuid
 import zipfile, zlib
 from collections import Counter, deque
 from concurrent.futures import ThreadPoolExecutor
@@ -36,7 +36,7 @@ from isal import igzip, isal_zlib
 from msgspec import UNSET, Meta, Struct, UnsetType
 from tqdm import tqdm
 
-from .stage import InputError, atomic, logger, redacted
+from .stage import InputError, atomic, command, logger, redacted
 
 log = logger("acquire")
 
@@ -1794,17 +1794,13 @@ def _run(args: argparse.Namespace) -> None:
     print(f"{path}: {'fetched and verified' if came else 'is there already, the same'}")
 
 
+@command("kickstarter-snapshots")
 def main(argv: list[str] | None = None) -> int:
     "`kickstarter-snapshots`: 0 if it went well, 1 and one line on stderr if not, 130 if interrupted."
     args = _arguments().parse_args(argv)
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # an upload is aborted on the way out
     try:
         with faults("kickstarter-snapshots"):
             _run(args)
-    except InputError as e:
-        print(f"kickstarter-snapshots: {redacted(str(e))}", file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
         print("kickstarter-snapshots: interrupted; the same command goes on from here", file=sys.stderr)
         return 130

@@ -25,7 +25,7 @@ from voila.tornado.kernel_websocket_handler import VoilaKernelWebsocketHandler
 
 from .form import PAGE
 from .record import default_uri
-from .stage import PINNED, InputError
+from .stage import PINNED, InputError, command
 
 # %% ../nbs/09_app.ipynb #6b469829
 @dataclass(frozen=True)
@@ -312,6 +312,7 @@ def serve(host: str = "127.0.0.1", port: int = 8866, base_url: str = "/", limits
         app.start()
 
 # %% ../nbs/09_app.ipynb #4024be1f
+@command("app")
 def main(argv: list[str] | None = None) -> int:
     "`python -m kickstarter_predictor.app`: 0 when stopped; 1 and one line on stderr if it cannot start."
     defaults = Limits()
@@ -322,16 +323,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--pool", type=int, default=defaults.pool, help="kernels that wait warm")
     parser.add_argument("--visitors", type=int, default=defaults.visitors, help="at once; more are told to come back")
     given = parser.parse_args(argv)
-    try:
-        serve(
-            given.host,
-            given.port,
-            "/" + f"{given.base_url.strip('/')}/".lstrip("/"),
-            Limits(pool=max(0, given.pool), visitors=given.visitors),
-        )
-    except InputError as e:
-        print(f"app: {e}", file=sys.stderr)
-        return 1
+    serve(
+        given.host,
+        given.port,
+        "/" + f"{given.base_url.strip('/')}/".lstrip("/"),
+        Limits(pool=max(0, given.pool), visitors=given.visitors),
+    )
     return 0
 
 # %% ../nbs/09_app.ipynb #d4caedd2

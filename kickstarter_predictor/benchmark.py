@@ -12,7 +12,7 @@ import hashlib, importlib.metadata, json, os, platform, re, resource, statistics
 from pathlib import Path
 from typing import Callable, NamedTuple
 
-from .stage import InputError, atomic, root
+from .stage import InputError, atomic, command, root
 
 # %% ../nbs/11_benchmark.ipynb #baf51a17
 class Cost(NamedTuple):
@@ -203,12 +203,12 @@ PIECES = {
 }  # fmt: skip
 
 
+@command("benchmark")
 def main(argv: list[str] | None = None) -> int:
     "`python -m kickstarter_predictor.benchmark PIECE ARGUMENTS`: run one piece; the last line says its CPU seconds and peak MB."
     name, *args = sys.argv[1:] if argv is None else argv
     if name not in PIECES:
-        print(f"benchmark: {name}: no such piece; there are {', '.join(PIECES)}", file=sys.stderr)
-        return 1
+        raise InputError(f"{name}: no such piece; there are {', '.join(PIECES)}")
     PIECES[name](*args)
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     print(json.dumps([sum(u.ru_utime + u.ru_stime for u in used), peak_memory()]))

@@ -11,16 +11,16 @@ from pathlib import Path
 import numpy as np
 
 from .features import Encoder, auc, save_encoder
-from .stage import atomic, lazy, logger, write_json
+from .stage import atomic_folder, lazy, logger, write_json
 from .tune import BLEND, Model, blend_shares, blended, fit_blend, fit_family, logit, make_fold, save_model, sigmoid, within
 
 log, pd = logger("evaluate"), lazy("pandas")
 
 # %% auto #0
-__all__ = ['log', 'pd', 'calibration', 'calibration_error', 'metrics', 'fit_calibrator', 'calibrated', 'cross_calibrated',
-           'cross_validate', 'cross_blended', 'fit_chosen', 'by_fold', 'summary', 'original_matrix', 'original_scores',
-           'past_and_latest', 'sources_of', 'thinned_rows', 'weighted_auc', 'interval', 'protocol', 'spread',
-           'subgroups', 'importances', 'base_rates', 'typical', 'version', 'save_predictor']
+__all__ = ['log', 'pd', 'MODEL_FILES', 'calibration', 'calibration_error', 'metrics', 'fit_calibrator', 'calibrated',
+           'cross_calibrated', 'cross_validate', 'cross_blended', 'fit_chosen', 'by_fold', 'summary', 'original_matrix',
+           'original_scores', 'past_and_latest', 'sources_of', 'thinned_rows', 'weighted_auc', 'interval', 'protocol',
+           'spread', 'subgroups', 'importances', 'base_rates', 'typical', 'version', 'save_predictor']
 
 # %% ../nbs/06_evaluate.ipynb #b0c8a94d
 def calibration(y, p, bins: int = 15) -> pd.DataFrame:
@@ -343,10 +343,12 @@ def version(folder: Path) -> str:
     return digest.hexdigest()[:12]
 
 
+MODEL_FILES = ["model.json", "encoder.json", "text.npz", "parts.json", "*booster.ubj", "*arrays.npz"]
+
+
 def save_predictor(folder: Path, model: Model, encoder: Encoder, about: dict) -> str:
     "Write everything a prediction needs to `folder`, whole or not at all; its version."
-    with atomic(folder) as part:
-        part.mkdir()
+    with atomic_folder(folder, ours=MODEL_FILES) as part:
         save_model(model, part)
         save_encoder(encoder, part)
         write_json(part / "model.json", about | {"family": model.family}, digits=9)

@@ -15,7 +15,7 @@ from typing import Mapping, NamedTuple, Sequence
 
 import mmh3, numpy as np
 
-from .stage import InputError, atomic, lazy, logger, root
+from .stage import InputError, atomic, atomic_folder, lazy, logger, root
 
 log, pd = logger("features"), lazy("pandas")
 
@@ -451,7 +451,6 @@ class TextTable:
         sums, squares = (np.bincount(block, x, len(blocks)).tolist() for x in (weighed * pairs["weight"], weighed * weighed))
         words, pieces = ([s / math.sqrt(q) if q else 0.0 for s, q in zip(sums[i::2], squares[i::2])] for i in (0, 1))
         return [sum(parts) for parts in zip(self._bias, words, pieces)]
-
 
 # %% ../nbs/04_features.ipynb #18ea33f1
 def one_hot(columns: Sequence[np.ndarray], min_rows: int = 1):

@@ -12,7 +12,8 @@ import argparse, json, shutil, sys, tempfile
 from pathlib import Path
 
 from .scratch import run_elsewhere
-from .stage import InputError, atomic, logger, root
+from .evaluate import MODEL_FILES
+from .stage import InputError, atomic, atomic_folder, command, logger, root
 
 log = logger("model_card")
 
@@ -361,29 +362,26 @@ def pack(folder: Path, target: Path, evidence: dict | None = None) -> dict:
         raise InputError("a packaged model must be trained on real campaigns, and these are synthetic; name others with DATA=")
     if size > LIMIT:
         raise InputError(f"the model has {size:,} bytes, more than {LIMIT:,}; lower population.trees or population.bits")
-    with atomic(target) as part:
-        shutil.copytree(folder, part)
+    with atomic_folder(target, ours=[*MODEL_FILES, "model_card.md", "evidence.json", "reference.json"]) as part:
+        shutil.copytree(folder, part, dirs_exist_ok=True)
         (part / "model_card.md").write_text(card({}, about, about, evidence))
         (part / "evidence.json").write_text(json.dumps(evidence or {}, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
     return about
 
 
+@command("model_card")
 def main(argv: list[str] | None = None) -> int:
     "`python -m kickstarter_predictor.model_card --data SNAPSHOTS`: train the packaged model anew."
     parser = argparse.ArgumentParser("model_card", description="Train the packaged model on real campaigns.")
     parser.add_argument("--data", required=True, help="file, folder, quoted glob or URL of snapshots")
     parser.add_argument("--alone", nargs="*", default=[], help="of these, files to judge on their own as well, for the evidence")
     args = parser.parse_args(argv)
-    try:
-        with tempfile.TemporaryDirectory() as tmp:
-            runs = {"all": args.data} | {Path(f).name.split(".")[0]: f for f in args.alone}
-            for name, data in runs.items():
-                run_elsewhere(data, str(Path(tmp) / name), until=["evaluate", *(["population"] if name == "all" else [])])
-            found = {name: evidence_of(Path(tmp) / name) for name in runs}
-            about = pack(Path(tmp) / "all" / "artifacts" / "model" / "population", root() / "kickstarter_predictor" / "packaged", found)
-    except InputError as e:
-        print(f"model_card: {e}", file=sys.stderr)
-        return 1
+    with tempfile.TemporaryDirectory() as tmp:
+        runs = {"all": args.data} | {Path(f).name.split(".")[0]: f for f in args.alone}
+        for name, data in runs.items():
+            run_elsewhere(data, str(Path(tmp) / name), until=["evaluate", *(["population"] if name == "all" else [])])
+        found = {name: evidence_of(Path(tmp) / name) for name in runs}
+        about = pack(Path(tmp) / "all" / "artifacts" / "model" / "population", root() / "kickstarter_predictor" / "packaged", found)
     for name, run in found.items():
         print(
             f"{name}: {run['chosen']}, cross-validated AUC {auc_text(run['protocols']['a']['families'][run['chosen']])} (n = {run['n']:,})"

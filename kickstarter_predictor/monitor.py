@@ -18,7 +18,7 @@ import pandas as pd
 from scipy.special import bdtrc, chdtri, ndtri
 
 from .explore import wilson
-from .stage import InputError, write_json
+from .stage import InputError, command, write_json
 
 # %% ../nbs/10_monitor.ipynb #1a4f48c1
 def ended(log: pd.DataFrame) -> pd.DataFrame:
@@ -262,17 +262,14 @@ def make_reference(pattern: str, out: Path | None = None) -> dict:
     return made
 
 # %% ../nbs/10_monitor.ipynb #cdeddbc9
+@command("monitor")
 def main(argv: list[str] | None = None) -> int:
     "`python -m kickstarter_predictor.monitor reference --data <snapshots>`: 0 if it went well; 1 and one line on stderr if not."
     parser = argparse.ArgumentParser("monitor", description="Aggregates of the training rows, for the monitor.")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("reference", help="write packaged/reference.json").add_argument("--data", required=True)
     args = parser.parse_args(argv)
-    try:
-        made = make_reference(args.data)
-    except InputError as e:
-        print(f"monitor: {e}", file=sys.stderr)
-        return 1
+    made = make_reference(args.data)
     print(f"packaged/reference.json: {', '.join(made)}")
     return 0
 

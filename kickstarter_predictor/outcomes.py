@@ -29,7 +29,7 @@ from .acquire import acquire, snapshot_files
 from .clean import LABELS, clean_text, repaired_parent
 from .explore import wilson
 from .record import Database, Link, default_uri, reason, rows, sqlite_file, store, to_link, typed
-from .stage import InputError, atomic, check_params, logger, redacted, sections
+from .stage import InputError, atomic, check_params, command, logger, output, sections
 
 log = logger("outcomes")
 
@@ -798,6 +798,7 @@ def limits() -> dict:
     }
 
 # %% ../nbs/09_outcomes.ipynb #2635a5a9
+@command("kickstarter-outcomes")
 def main(argv: list[str] | None = None) -> int:
     "`kickstarter-outcomes SNAPSHOT…`: 0 if it went well; 1 and one line on stderr if not, with the database as it was."
     parser = argparse.ArgumentParser(
@@ -807,43 +808,35 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("snapshots", nargs="+", metavar="SNAPSHOT", help="a file or folder of Web Robots' snapshots, in any of their forms")
     parser.add_argument("--uri", help="of the database (default: $SQLALCHEMY_DATABASE_URI, else artifacts/campaigns.sqlite)")
     parser.add_argument(
-        "--out", metavar="FILE", help="where the campaigns in doubt are listed: .csv, else Markdown (default: on standard output)"
+        "--out", metavar="FILE", help="where the campaigns in doubt are listed: .csv, else Markdown; - for standard output (default: there, below what was done)"
     )
     parser.add_argument("--dry-run", action="store_true", help="write nothing to the database")
     args = parser.parse_args(argv)
-    try:
-        uri, rules = args.uri or default_uri(), rules_in_force()
-        if (file := sqlite_file(uri)) and not file.exists():
-            raise InputError(f"{file.name}: there is no such database; name that of the form with --uri or SQLALCHEMY_DATABASE_URI")
-        with tempfile.TemporaryDirectory() as tmp:
-            path = Path(tmp) / "projects.parquet"
-            database = Database(uri)
-            run = update(database, lambda: read_snapshots(args.snapshots, path) or path, rules, dry=args.dry_run)
-            database.rest()
-        _report(run, args)
-    except InputError as e:
-        print(f"kickstarter-outcomes: {redacted(str(e))}", file=sys.stderr)
-        return 1
+    uri, rules = args.uri or default_uri(), rules_in_force()
+    if (file := sqlite_file(uri)) and not file.exists():
+        raise InputError(f"{file.name}: there is no such database; name that of the form with --uri or SQLALCHEMY_DATABASE_URI")
+    if args.out is None:
+        run = _update(uri, rules, args)
+        print(summary(run, args.dry_run) + (f"\n\n{to_markdown(run.listed)}" if len(run.listed) else ""))
+        return 0
+    out = output(args.out)
+    with atomic(out) as part:  # a place that cannot be written is known before the database changes
+        run = _update(uri, rules, args)
+        done = summary(run, args.dry_run)
+        part.write_text(
+            to_csv(run.listed) if out.suffix.lower() == ".csv" else f"# Campaigns in doubt\n\n{done}\n\n{to_markdown(run.listed)}\n",
+            encoding="utf-8",
+        )
+    print(done, file=sys.stderr if out == output("-") else sys.stdout)
     return 0
 
 
-def _report(run: Run, args: argparse.Namespace) -> None:
-    said = summary(run, args.dry_run)
-    if not args.out:
-        print(said + (f"\n\n{to_markdown(run.listed)}" if len(run.listed) else ""))
-        return
-    try:
-        with atomic(Path(args.out)) as part:
-            part.write_text(
-                to_csv(run.listed)
-                if args.out.lower().endswith(".csv")
-                else f"# Campaigns in doubt\n\n{said}\n\n{to_markdown(run.listed)}\n"
-            )
-    except OSError as e:
-        raise InputError(
-            f"{args.out}: cannot be written ({e.strerror}); the database has what was found, the same command lists the rest again"
-        ) from None
-    print(said)
+def _update(uri: str, rules: Rules, args: argparse.Namespace) -> Run:
+    with tempfile.TemporaryDirectory() as tmp:
+        path, database = Path(tmp) / "projects.parquet", Database(uri)
+        run = update(database, lambda: read_snapshots(args.snapshots, path) or path, rules, dry=args.dry_run)
+        database.rest()
+    return run
 
 # %% ../nbs/09_outcomes.ipynb #5832cddb
 if __name__ == "__main__" and "ipykernel" not in sys.modules:

@@ -20,7 +20,7 @@ from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 from .clean import ROUND_RATES, clean_text, launch_fields, repair_rules
 from .evaluate import calibrated
 from .features import LEARNED, LEVELS, NUMBERS, Encoder, codes, input_of, inputs, levels, load_encoder, numbered, numbers
-from .stage import InputError, atomic, lazy, logger, root
+from .stage import InputError, atomic, command, lazy, logger, output, root
 from .population import shift_of
 from .tune import Model, load_model
 
@@ -591,7 +591,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--json", metavar="FILE", help="read the campaign's fields from a JSON object in FILE; - for standard input")
     parser.add_argument("--batch", metavar="SNAPSHOT", help="score every project of a snapshot (file or folder) into --out")
-    parser.add_argument("--out", metavar="CSV", help="where --batch writes id,probability")
+    parser.add_argument("--out", metavar="CSV", help="where --batch writes id,probability; - for standard output")
     parser.add_argument(
         "--model",
         metavar="DIR",
@@ -651,19 +651,19 @@ def as_text(p: Prediction) -> str:
     )
 
 
+@command("kickstarter-predict")
 def main(argv: list[str] | None = None) -> int:
     "`kickstarter-predict`: 0 if it went well; 1 and one line on stderr if what was given cannot be used."
     args = _parser().parse_args(argv)
-    try:
-        if args.batch:
-            if not args.out:
-                raise InputError("--out: missing; name the CSV that --batch shall write")
-            counted = score_snapshot(Path(args.batch), Path(args.out), args.model, args.question)
-            print(f"{counted['projects']:,} projects scored, {counted['rejected']:,} lines rejected: {args.out}", file=sys.stderr)
-            return 0
-        found = predict(_campaign(args), load_predictor(args.model, "population" if args.question == "auto" else args.question))
-        print(json.dumps(asdict(found), indent=1, ensure_ascii=False) if args.format == "json" else as_text(found))
+    if not args.batch and args.out is not None:
+        raise InputError("--out: goes with --batch, and names the CSV that it shall write")
+    if args.batch:
+        if args.out is None:
+            raise InputError("--out: missing; name the CSV that --batch shall write, or - for standard output")
+        with atomic(output(args.out)) as part:  # a place that cannot be written is known before the scoring
+            counted = score_snapshot(Path(args.batch), part, args.model, args.question)
+        print(f"{counted['projects']:,} projects scored, {counted['rejected']:,} lines rejected: {args.out}", file=sys.stderr)
         return 0
-    except InputError as e:
-        print(f"kickstarter-predict: {e}", file=sys.stderr)
-        return 1
+    found = predict(_campaign(args), load_predictor(args.model, "population" if args.question == "auto" else args.question))
+    print(json.dumps(asdict(found), indent=1) if args.format == "json" else as_text(found))
+    return 0

@@ -19,7 +19,7 @@ from pathlib import Path
 from threading import Condition, RLock, Thread
 from typing import Callable, Iterator, Mapping, NamedTuple, Sequence
 
-from .stage import InputError, param, root
+from .stage import InputError, command, param, root
 
 try:
     import fcntl
@@ -709,6 +709,7 @@ def forget(recorder: Recorder, visitor: str | None = None, before: datetime | No
             ) from None
 
 # %% ../nbs/07_record.ipynb #2a9e4168
+@command("record")
 def main(argv: list[str] | None = None) -> int:
     "`python -m kickstarter_predictor.record status` and `... forget --visitor ID | --before DATE`: 0 if it went well."
     parser = argparse.ArgumentParser("record", description="The tries that the form keeps; the database is $SQLALCHEMY_DATABASE_URI.")
@@ -733,9 +734,6 @@ def main(argv: list[str] | None = None) -> int:
             raise InputError(f"the database is away: {recorder.writer.reason}")
         print("the database is there, and nothing waits")
         return 0
-    except InputError as e:
-        print(f"record: {e}", file=sys.stderr)
-        return 1
     finally:
         recorder.close()
 

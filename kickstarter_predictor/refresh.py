@@ -14,7 +14,7 @@ from typing import NamedTuple
 import yaml
 
 from .scratch import scratch_clone
-from .stage import InputError, atomic, check_params, logger, redacted, root, sections
+from .stage import InputError, atomic, check_params, command, logger, output, redacted, root, sections
 
 log = logger("refresh")
 
@@ -67,7 +67,8 @@ def call(*command: str, cwd: Path, to: bytes | None = None) -> bytes:
     log.info("runs %s", " ".join(command))
     done = subprocess.run(command, cwd=cwd, env=env, input=to, capture_output=True)
     said = done.stderr.decode(errors="replace")
-    log.debug("%s", said.rstrip())
+    for line in said.splitlines():
+        log.debug("%s", line)
     if done.returncode:
         raise InputError(
             because(said, done.stdout.decode(errors="replace")) or f"`{' '.join(command[:3])}` failed with exit code {done.returncode}"
@@ -182,26 +183,27 @@ def summary(before: dict, after: dict, diff: dict) -> str:
     )
 
 # %% ../nbs/09_refresh.ipynb #bb41fb48
+@command("refresh")
 def main(argv: list[str] | None = None) -> int:
     "`python -m kickstarter_predictor.refresh [--out FILE]`: 0 if it went well or there was nothing new, 1 and one line on stderr if it was stopped."
     from typing import Annotated
     from pydantic import Field
 
     parser = argparse.ArgumentParser("refresh", description="Update data.dvc, reproduce, and keep the outcome if it is no worse.")
-    parser.add_argument("--out", help="where the summary goes (default: artifacts/refresh.md)")
+    parser.add_argument("--out", help="where the summary goes, - for standard output alone (default: artifacts/refresh.md)")
     args = parser.parse_args(argv)
+    limits = check_params(
+        "refresh", sections().get("refresh"), {k: Annotated[float, Field(ge=0, le=1)] for k in ("max_shrink", "max_auc_drop")}
+    )
+    out = root() / "artifacts" / "refresh.md" if args.out is None else output(args.out)
     try:
-        limits = check_params(
-            "refresh", sections().get("refresh"), {k: Annotated[float, Field(ge=0, le=1)] for k in ("max_shrink", "max_auc_drop")}
-        )
-        text = refresh(None, **limits)
-        out = Path(args.out or root() / "artifacts" / "refresh.md")
         with atomic(out) as part:
-            part.write_text(text)
+            text = refresh(None, **limits)
+            part.write_text(text, encoding="utf-8")
     except InputError as e:
-        print(f"refresh: {redacted(str(e))} (the last good state is left as it was)", file=sys.stderr)
-        return 1
-    print(text)
+        raise InputError(f"{e} (the last good state is left as it was)") from None
+    if out != output("-"):
+        print(text)
     return 0
 
 # %% ../nbs/09_refresh.ipynb #b1ebce26

@@ -16,7 +16,7 @@ import numpy as np
 
 from .features import LEVELS, auc, load_arrays, matrix, save_arrays
 from kickstarter_predictor.stage import (
-    PINNED, InputError, atomic, check_params, declared, lazy, logger, notebook_path, quick_nbformat, redacted, root, sections,
+    PINNED, InputError, atomic, check_params, command, declared, lazy, logger, notebook_path, quick_nbformat, redacted, root, sections,
 )  # fmt: skip
 
 log, pd = logger("tune"), lazy("pandas")
@@ -677,6 +677,7 @@ def load_search(families: list[str], trials: int, n_folds: int, max_rows: int, s
     return Search(families, [make_fold(fewer, k) for k in range(n_folds)], trials, len(fewer), seed, threads, scheduler)
 
 
+@command("worker")
 def main(argv: list[str] | None = None) -> int:
     """`python -m kickstarter_predictor.tune worker`: work at the studies of this checkout's data and parameters in `tune.storage` until they are done.
 
@@ -687,16 +688,12 @@ def main(argv: list[str] | None = None) -> int:
     quick_nbformat()
     import nbformat
 
-    try:
-        p = check_params("tune", sections().get("tune"), declared(nbformat.read(notebook_path("tune"), as_version=4)))
-        if p["storage"] is None:
-            raise InputError("params.yaml: tune.storage is null; name a database or journal:FILE, where workers find each other")
-        search = load_search(*(p[k] for k in ("families", "trials", "n_folds", "max_rows", "seed", "threads", "scheduler")))
-        print(f"joins the studies {search.key()}: {search.trials} trials of {len(search.families)} families, {search.rows:,} campaigns", flush=True)
-        studies = run_search(search, p["storage"], p["at_once"], p["grace"])
-    except InputError as e:
-        print(f"worker: {redacted(str(e))}", file=sys.stderr)
-        return 1
+    p = check_params("tune", sections().get("tune"), declared(nbformat.read(notebook_path("tune"), as_version=4)))
+    if p["storage"] is None:
+        raise InputError("params.yaml: tune.storage is null; name a database or journal:FILE, where workers find each other")
+    search = load_search(*(p[k] for k in ("families", "trials", "n_folds", "max_rows", "seed", "threads", "scheduler")))
+    print(f"joins the studies {search.key()}: {search.trials} trials of {len(search.families)} families, {search.rows:,} campaigns", flush=True)
+    studies = run_search(search, p["storage"], p["at_once"], p["grace"])
     mine = sum(t.user_attrs["worker"] == f"{platform.node()}:{os.getpid()}" for s in studies.values() for t in finished(s).values())
     print(f"done, {mine} of the trials here")
     return 0
