@@ -1374,7 +1374,7 @@ def damage(path: Path, name: str, stream: Stream, sha256: str | None = None) -> 
 def _begun(part: Path, note: Path, place: str) -> Version | None:
     "The version whose first bytes stand in `part` according to `note`; None if there is none of this `place`."
     try:
-        kept = json.loads(note.read_text())
+        kept = json.loads(note.read_text(encoding="utf-8"))
         return Version(*kept["version"]) if part.exists() and kept["place"] == redacted(place) else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -1430,7 +1430,7 @@ def _fetch(place: str, dest: Path, access: Access, sha256: str | None, retry: Re
                 f.truncate(at)
                 _check_room(stream, dest)
                 with atomic(note) as new:
-                    new.write_text(json.dumps({"place": redacted(place), "version": stream.version}))
+                    new.write_text(json.dumps({"place": redacted(place), "version": stream.version}), encoding="utf-8")
                 _pour(stream, f, dest.name, quiet)
                 wrong = damage(part, dest.name, stream, sha256)
         except (Changed, InputError, OSError) as e:

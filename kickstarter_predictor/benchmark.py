@@ -26,7 +26,7 @@ class Cost(NamedTuple):
 def peak_memory() -> float:
     "Peak memory of this process in MB; of its own image, not of the process that started it."
     try:
-        return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) / 1024
+        return next(int(line.split()[1]) for line in open("/proc/self/status", encoding="utf-8") if line.startswith("VmHWM")) / 1024
     except OSError:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
@@ -35,7 +35,7 @@ def cost(what: str, *args) -> Cost:
     "What the piece `what` of `PIECES` costs with `args`, in a process of its own. Raises RuntimeError with what it said if it fails."
     began = time.perf_counter()
     command = [sys.executable, "-m", "kickstarter_predictor.benchmark", what, *map(str, args)]
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}, encoding="utf-8")
     if done.returncode:
         raise RuntimeError(f"{what}: {done.stderr[-500:]}")
     cpu, peak = json.loads(done.stdout.splitlines()[-1])
@@ -69,7 +69,7 @@ def median_ms(call: Callable[[int], object], rounds: int = 300) -> float:
 
 def machine() -> dict[str, str]:
     "Processor, cores, memory, Python and the versions of what is compared."
-    cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), platform.processor())
+    cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo", encoding="utf-8") if line.startswith("model name")), platform.processor())
     memory = f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB"
     names = ("numpy", "pandas", "pyarrow", "msgspec", "isal", "pysimdjson", "polars", "duckdb", "scikit-learn", "optuna", "dvc", "papermill")
     versions = {n: importlib.metadata.version(n) for n in names} | {"xgboost": _version("xgboost-cpu") or _version("xgboost")}
@@ -190,7 +190,7 @@ def original(path: str) -> None:
 
     import pandas as pd
 
-    with gzip.open(path, "rt", errors="replace") as f:
+    with gzip.open(path, "rt", errors="replace", encoding="utf-8") as f:
         records = [r for line in f if (r := _record(line.encode()))]
     table = pd.json_normalize(records).drop_duplicates("data.id", keep="last")
     with tempfile.TemporaryDirectory() as tmp:
@@ -222,7 +222,7 @@ if __name__ == "__main__" and "ipykernel" not in sys.modules:
 def stage_times(clone: Path, *options: str) -> dict[str, float]:
     "{stage: wall seconds} of a `dvc repro` with `options` in `clone`, in the order in which they ran; `(in all)` is the whole command."
     began, marks = time.perf_counter(), []
-    with subprocess.Popen(["dvc", "repro", *options], cwd=clone, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}) as run:
+    with subprocess.Popen(["dvc", "repro", *options], cwd=clone, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}, encoding="utf-8") as run:
         said = []
         for line in run.stdout:
             said = [*said[-20:], line]
@@ -239,8 +239,8 @@ def changed(clone: Path, name: str, value: str) -> None:
     "Give the parameter `name` (section.key) of `clone`'s params.yaml another value. Raises InputError if it is not there."
     section, key = name.split(".")
     path = clone / "params.yaml"
-    text, n = re.subn(rf"(?ms)(^{section}:\n(?:^ .*?\n)*?  {key}: )[^\s#]+", rf"\g<1>{value}", path.read_text(), count=1)
+    text, n = re.subn(rf"(?ms)(^{section}:\n(?:^ .*?\n)*?  {key}: )[^\s#]+", rf"\g<1>{value}", path.read_text(encoding="utf-8"), count=1)
     if not n:
         raise InputError(f"params.yaml: {name} is missing")
     with atomic(path) as part:
-        part.write_text(text)
+        part.write_text(text, encoding="utf-8")

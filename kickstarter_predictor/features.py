@@ -644,7 +644,7 @@ def save_encoder(encoder: Encoder, folder: Path) -> None:
         "bias": {c: t.bias for c, t in encoder.texts.items()},
     }
     with atomic(folder / "encoder.json") as part:
-        part.write_text(json.dumps(about, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+        part.write_text(json.dumps(about, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
     arrays = {
         f"{c}_{what}": short(a)
         for c, t in encoder.texts.items()
@@ -655,7 +655,7 @@ def save_encoder(encoder: Encoder, folder: Path) -> None:
 
 def load_encoder(folder: Path) -> Encoder:
     "The encoder that `save_encoder` wrote to `folder`."
-    about = json.loads((Path(folder) / "encoder.json").read_text())
+    about = json.loads((Path(folder) / "encoder.json").read_text(encoding="utf-8"))
     a = load_arrays(Path(folder) / "text.npz")
     texts = {c: TextScore([a[f"{c}_idf_words"], a[f"{c}_idf_characters"]], a[f"{c}_weights"], bias) for c, bias in about["bias"].items()}
     return Encoder(about["rates"], about["prior"], texts, about["medians"])
@@ -870,7 +870,7 @@ def latent(counts, train: np.ndarray, dimensions: int = 16, seed: int = 0) -> np
 def evidence() -> dict[str, dict]:
     "What the pipeline measured on real campaigns when the packaged model was made, by the name of the data: {} if there is none. Shapes as in reports/features.json and reports/metrics.json."
     path = root() / "kickstarter_predictor" / "packaged" / "evidence.json"
-    return json.loads(path.read_text()) if path.exists() else {}
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
 def beside(table: pd.DataFrame, key: str, get, title: str) -> pd.DataFrame:

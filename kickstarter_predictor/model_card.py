@@ -322,7 +322,7 @@ LIMIT = 3_000_000  # bytes of the packaged model
 
 def evidence_of(results: Path) -> dict:
     "What the run with the folders `results`/reports and artifacts measured: aggregates only, to four digits."
-    read = lambda name: json.loads((Path(results) / "reports" / name).read_text())
+    read = lambda name: json.loads((Path(results) / "reports" / name).read_text(encoding="utf-8"))
     features, metrics = read("features.json"), read("metrics.json")
     kept = (
         "chosen",
@@ -355,7 +355,7 @@ def pack(folder: Path, target: Path, evidence: dict | None = None) -> dict:
 
     Raises InputError if it is synthetic or over `LIMIT`."""
     folder, target = Path(folder), Path(target)
-    about = json.loads((folder / "model.json").read_text())
+    about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     size = sum(p.stat().st_size for p in folder.iterdir())
     log.info("a model of %d bytes for %s", size, target)
     if about["synthetic"]:
@@ -364,8 +364,8 @@ def pack(folder: Path, target: Path, evidence: dict | None = None) -> dict:
         raise InputError(f"the model has {size:,} bytes, more than {LIMIT:,}; lower population.trees or population.bits")
     with atomic_folder(target, ours=[*MODEL_FILES, "model_card.md", "evidence.json", "reference.json"]) as part:
         shutil.copytree(folder, part, dirs_exist_ok=True)
-        (part / "model_card.md").write_text(card({}, about, about, evidence))
-        (part / "evidence.json").write_text(json.dumps(evidence or {}, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+        (part / "model_card.md").write_text(card({}, about, about, evidence), encoding="utf-8")
+        (part / "evidence.json").write_text(json.dumps(evidence or {}, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
     return about
 
 

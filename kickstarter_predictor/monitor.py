@@ -236,7 +236,7 @@ def read_reference(path: Path | None = None) -> dict:
     "The reference of the packaged model, or of the file `path`. Raises InputError if it is not there or is none."
     path = Path(path or PACKAGED / "reference.json")
     try:
-        read = json.loads(path.read_text())
+        read = json.loads(path.read_text(encoding="utf-8"))
         return {f: v for f, v in read.items() if v["shares"] and v["n"]}
     except (OSError, ValueError, KeyError, TypeError):
         raise InputError(f"{path.name}: no reference; make it by python -m kickstarter_predictor.monitor reference --data <snapshots>") from None

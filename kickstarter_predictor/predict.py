@@ -230,7 +230,7 @@ class Predictor:
 @lru_cache(maxsize=4)
 def _load(folder: str, stamp: int, place: str) -> Predictor:
     path = Path(folder)
-    about = json.loads((path / "model.json").read_text())
+    about = json.loads((path / "model.json").read_text(encoding="utf-8"))
     encoder = load_encoder(path)
     about["parents"] = _parents(about)
     log.info("model %s from %s", about["version"], place)
@@ -253,7 +253,7 @@ def _own() -> Path | None:
         return None
     about = path / "population" / "model.json"
     try:
-        return path if about.exists() and not json.loads(about.read_text())["synthetic"] else None
+        return path if about.exists() and not json.loads(about.read_text(encoding="utf-8"))["synthetic"] else None
     except (ValueError, KeyError, OSError):
         return None
 

@@ -117,7 +117,7 @@ def bring_home(clone: Path, source: Path) -> None:
 
 def read_json(path: Path) -> dict:
     "The content of the JSON file `path`."
-    return json.loads(path.read_text())
+    return json.loads(path.read_text(encoding="utf-8"))
 
 # %% ../nbs/09_refresh.ipynb #89065ea1
 def refresh(source: Path | None = None, max_shrink: float = 0.2, max_auc_drop: float = 0.02) -> str:
@@ -128,9 +128,9 @@ def refresh(source: Path | None = None, max_shrink: float = 0.2, max_auc_drop: f
     clean_checkout(source)
     with scratch_clone(source, as_it_is=False) as clone:
         share_cache(source, clone)
-        data, before = (clone / "data.dvc").read_text(), read_json(clone / "reports" / "metrics.json")
+        data, before = (clone / "data.dvc").read_text(encoding="utf-8"), read_json(clone / "reports" / "metrics.json")
         call("dvc", "update", "-q", "data.dvc", cwd=clone)
-        if yaml.safe_load(data)["outs"] == yaml.safe_load((clone / "data.dvc").read_text())["outs"]:
+        if yaml.safe_load(data)["outs"] == yaml.safe_load((clone / "data.dvc").read_text(encoding="utf-8"))["outs"]:
             return f"# Refresh: nothing new\n\nThe source of `data.dvc` holds what it held. {before['data']}\n"
         call("dvc", "repro", "acquire", cwd=clone)
         projects = read_json(clone / "artifacts" / "provenance.json")["projects"]

@@ -175,7 +175,7 @@ def close_file(a: Path, b: Path) -> bool:
                     x[k].shape == y[k].shape and np.allclose(x[k], y[k], rtol=1e-6, atol=1e-6, equal_nan=True) for k in x.files
                 )
         case ".json":
-            return close_json(*(json.loads(p.read_text()) for p in (a, b)))
+            return close_json(*(json.loads(p.read_text(encoding="utf-8")) for p in (a, b)))
         case ".ubj":
             import xgboost
 
@@ -187,7 +187,7 @@ def close_file(a: Path, b: Path) -> bool:
             return x.shape == y.shape and float(abs(x - y).mean()) < 1e-3
         case ".md" | ".csv" | ".html":
             plain = lambda p: re.sub(
-                r"data:image/png;base64,[A-Za-z0-9+/=\\n]+", "PNG", p.read_text()
+                r"data:image/png;base64,[A-Za-z0-9+/=\\n]+", "PNG", p.read_text(encoding="utf-8")
             )  # compared as .png beside the Markdown
             return close_text(plain(a), plain(b))
     return False
@@ -215,7 +215,7 @@ class Output(NamedTuple):
 
 def outputs(lock: Path) -> list[Output]:
     "Every output in the `dvc.lock` at `lock`."
-    stages = yaml.safe_load(lock.read_text())["stages"]
+    stages = yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"]
     return [Output(name, o["path"], o["md5"]) for name, stage in stages.items() for o in stage.get("outs", [])]
 
 

@@ -340,7 +340,7 @@ def rounded(value, digits: int = 6):
 def write_json(path: Path, value, digits: int = 6) -> None:
     "Write `value` to `path` atomically: sorted keys, floats rounded to `digits`, NaN as null."
     with atomic(path) as part:
-        part.write_text(json.dumps(rounded(value, digits), indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+        part.write_text(json.dumps(rounded(value, digits), indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
 
 # %% ../nbs/00_stage.ipynb #52d34299
 def param(name: str):
@@ -358,7 +358,7 @@ def sections(path: Path | None = None) -> dict:
 
     path = Path(path or root() / "params.yaml")
     try:
-        read = yaml.load(path.read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        read = yaml.load(path.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except yaml.YAMLError as e:
         mark = getattr(e, "problem_mark", None)
         raise InputError(f"{path.name}: not YAML{f' at line {mark.line + 1}' if mark else ''}: {getattr(e, 'problem', e)}") from None
@@ -602,7 +602,7 @@ def header(name: str, base: Path) -> str:
         k for o in stage.get("outs", []) if isinstance(o, dict) for k in o
     ]:
         return ""
-    return json.loads((base / provenance).read_text())["header"]
+    return json.loads((base / provenance).read_text(encoding="utf-8"))["header"]
 
 # %% ../nbs/00_stage.ipynb #988f4ac0
 class _Stdout(StringIO):
@@ -682,10 +682,10 @@ def write_report(nb, stem: str, base: Path, header: str, values: dict) -> list[P
         written.append(target.parent / files)
     if stem != "index":
         with atomic(target.with_suffix(".html")) as part:
-            part.write_text(to_html(results, method, title))
+            part.write_text(to_html(results, method, title), encoding="utf-8")
         written.append(target.with_suffix(".html"))
     with atomic(target) as part:
-        part.write_text(text)
+        part.write_text(text, encoding="utf-8")
     return written
 
 # %% ../nbs/00_stage.ipynb #d045a6d3

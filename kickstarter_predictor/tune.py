@@ -348,7 +348,7 @@ def save_model(model: Model, folder: Path, part: str = "") -> None:
         for i, (_, each) in enumerate(model.parts):
             save_model(each, folder, f"{i}_")
         with atomic(folder / "parts.json") as file:
-            file.write_text(json.dumps([{"family": each.family, "share": share} for share, each in model.parts], indent=1) + "\n")
+            file.write_text(json.dumps([{"family": each.family, "share": share} for share, each in model.parts], indent=1) + "\n", encoding="utf-8")
     elif model.booster is not None:
         with atomic(folder / f"{part}booster.ubj") as file:
             model.booster.save_model(file)
@@ -360,7 +360,7 @@ def load_model(family: str, folder: Path, part: str = "") -> Model:
     "The model of `family` that `save_model` wrote to `folder`."
     folder = Path(folder)
     if family == BLEND:
-        parts = json.loads((folder / "parts.json").read_text())
+        parts = json.loads((folder / "parts.json").read_text(encoding="utf-8"))
         return Model(family, parts=[(p["share"], load_model(p["family"], folder, f"{i}_")) for i, p in enumerate(parts)])
     if (folder / f"{part}booster.ubj").exists():
         import xgboost

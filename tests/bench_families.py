@@ -34,7 +34,7 @@ def lightgbm(d, levels=4):
 if __name__ == "__main__":
     folder, rows = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else None
     features = pd.read_parquet(folder / "artifacts" / "features.parquet")
-    odd = {f"{c['parent']}/{c['category']}" for c in json.loads((folder / "artifacts" / "explore.json").read_text())["odd_cells"]}
+    odd = {f"{c['parent']}/{c['category']}" for c in json.loads((folder / "artifacts" / "explore.json").read_text(encoding="utf-8"))["odd_cells"]}
     features = features.sample(rows, random_state=0) if rows and rows < len(features) else features
     y, fold, outside = features["success"].to_numpy(), features["fold"].to_numpy(), ~features["category"].isin(odd).to_numpy()
     scores = {name: np.empty(len(y)) for name in ("XGBoost", "CatBoost", "LightGBM", "neural network")}

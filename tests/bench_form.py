@@ -89,7 +89,7 @@ def memory(url):
     for p in Path("/proc").glob("[0-9]*"):
         try:
             if b"ipykernel_launcher" in (p / "cmdline").read_bytes() and url.split(":")[-1].strip("/").encode() in (p / "environ").read_bytes():
-                sizes.append(int(re.search(r"Pss:\s+(\d+)", (p / "smaps_rollup").read_text())[1]) / 1024)
+                sizes.append(int(re.search(r"Pss:\s+(\d+)", (p / "smaps_rollup").read_text(encoding="utf-8"))[1]) / 1024)
         except OSError:
             continue
     each = statistics.mean(sizes)

@@ -29,7 +29,7 @@ def texts(n: int) -> list[dict]:
     "Name and blurb of `n` campaigns of the embedded snapshot, no two alike."
     [snapshot] = (Path(__file__).parents[1] / "sample").glob("*.json.gz")
     found = {}
-    with gzip.open(snapshot, "rt") as lines:
+    with gzip.open(snapshot, "rt", encoding="utf-8") as lines:
         for line in lines:
             data = json.loads(line)["data"] if '"blurb"' in line and line.endswith("}\n") else {}
             if data.get("name") and data.get("blurb"):

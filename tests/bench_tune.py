@@ -189,7 +189,7 @@ def autogluon(campaigns: pd.DataFrame, held: np.ndarray, limit: float = 120) -> 
         for name, rows in {"train": ~held, "test": held}.items():
             plain[rows].assign(success=campaigns["success"][rows]).to_parquet(f"{tmp}/{name}.parquet")
         clean_env = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
-        done = subprocess.run([python, "-c", AUTOGLUON, tmp, str(limit)], capture_output=True, text=True, env=clean_env, check=True)
+        done = subprocess.run([python, "-c", AUTOGLUON, tmp, str(limit)], capture_output=True, text=True, env=clean_env, check=True, encoding="utf-8")
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -223,7 +223,7 @@ print(json.dumps({"rows": n, "matrix_mb": X.nbytes / 1e6, "bins_s": between - be
 def by_rows(sizes: tuple = (104_492, 1_000_000, 10_000_000), trees: int = 10, threads: int = 2) -> list[dict]:
     "A row a size: bytes of a matrix of as many rows (drawn, then repeated), seconds to bin it and a tree, 500 trees at that rate, and peak memory; each in a process of its own."
     width = len(NUMBERS) + len(LEARNED) + len(LEVELS)
-    run = lambda n: json.loads(subprocess.run([sys.executable, "-c", SIZE, str(n), str(width), str(trees), str(threads)], capture_output=True, text=True, check=True).stdout)
+    run = lambda n: json.loads(subprocess.run([sys.executable, "-c", SIZE, str(n), str(width), str(trees), str(threads)], capture_output=True, text=True, check=True, encoding="utf-8").stdout)
     return [row | {"s_500_trees": row["bins_s"] + 500 * row["s_per_tree"], "trees": trees, "threads": threads} for row in map(run, sizes)]
 
 

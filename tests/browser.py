@@ -35,12 +35,12 @@ def served(*options: str, env: dict | None = None, command: list[str] | None = N
         variables = {**os.environ, "PYTHONPATH": "", "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "SQLALCHEMY_DATABASE_URI": f"sqlite:///{tmp}/tries.sqlite", **(env or {})}
         start = command(port) if command else [sys.executable, "-m", "kickstarter_predictor.app", "--port", str(port), *options]
         log = Path(tmp) / "log"
-        with log.open("w") as out:
+        with log.open("w", encoding="utf-8") as out:
             process = subprocess.Popen(start, cwd=HERE.parent, env=variables, stdout=out, stderr=subprocess.STDOUT, start_new_session=True)
         try:
             for _ in range(600):
                 if process.poll() is not None:
-                    raise AssertionError(log.read_text()[-2000:])
+                    raise AssertionError(log.read_text(encoding="utf-8")[-2000:])
                 try:
                     with closing(urlopen(f"http://127.0.0.1:{port}/health", timeout=5)):
                         break

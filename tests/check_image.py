@@ -59,7 +59,7 @@ def ignored(path: str, patterns: list[str]) -> bool:
 
 
 def patterns() -> list[str]:
-    return [line.strip().rstrip("/") for line in (ROOT / ".dockerignore").read_text().splitlines() if line.strip() and not line.startswith("#")]
+    return [line.strip().rstrip("/") for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines() if line.strip() and not line.startswith("#")]
 
 
 def options(args: str) -> tuple[dict, list[str]]:
@@ -232,7 +232,7 @@ def check_pipeline(root: Path, stage: Stage) -> None:
     mount(root)
     begin = time.monotonic()
     assert inside(root, stage, json.loads(stage.last("CMD"))).wait() == 0
-    same = (root / "project/dvc.lock").read_text() == (ROOT / "dvc.lock").read_text()
+    same = (root / "project/dvc.lock").read_text(encoding="utf-8") == (ROOT / "dvc.lock").read_text(encoding="utf-8")
     print(f"dvc repro took {time.monotonic() - begin:.0f} s; dvc.lock is {'the committed one' if same else 'NOT the committed one'}")
 
 
@@ -242,11 +242,11 @@ def main(target: str = "app", *flags: str) -> None:
     if "CHECK_IMAGE_INNER" not in os.environ:  # mounts of our own, gone with us
         os.environ["CHECK_IMAGE_INNER"] = "1"
         os.execvp("unshare", ["unshare", "--mount", "--propagation", "private", sys.executable, *sys.argv])
-    stages, roots = parse((ROOT / "Dockerfile").read_text()), {}
+    stages, roots = parse((ROOT / "Dockerfile").read_text(encoding="utf-8")), {}
     WHERE.mkdir(parents=True, exist_ok=True)
     for name in needed(stages, target):
         roots[name] = build(stages[name], roots, stages, "--start" in flags)
-    size, base = (int(subprocess.run(["du", "-sm", f], capture_output=True, text=True).stdout.split()[0]) for f in (roots[target], WHERE / "base"))
+    size, base = (int(subprocess.run(["du", "-sm", f], capture_output=True, text=True, encoding="utf-8").stdout.split()[0]) for f in (roots[target], WHERE / "base"))
     print(f"{target}: {size} MB, of which the base system {base} MB")
     {"app": check_app, "pipeline": check_pipeline}[target](roots[target], stages[target])
     print(f"{target}: as it should be")

@@ -28,7 +28,7 @@ os.environ["DVC_NO_ANALYTICS"] = "1"  # also in repositories that tests make: DV
 def call(*command, cwd, check=True, env=None, stdin=None):
     "Run `command` in `cwd` as a user would, this Python's environment first on the path."
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(command, cwd=cwd, env={**os.environ, "PATH": path, "PYTHONPATH": "", **(env or {})}, input=stdin, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=cwd, env={**os.environ, "PATH": path, "PYTHONPATH": "", **(env or {})}, input=stdin, capture_output=True, text=True, encoding="utf-8")
     if check and done.returncode:
         raise AssertionError(f"{command} exited with {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-5000:]}")
     return done
@@ -138,7 +138,7 @@ def started(name, port, command, folder):
         except Exception as e:
             if time.monotonic() > end or server.poll() is not None:
                 server.kill()
-                missing(f"{name} did not start ({e}): {(folder / 'log').read_text()[-500:]}")
+                missing(f"{name} did not start ({e}): {(folder / 'log').read_text(encoding='utf-8')[-500:]}")
         time.sleep(0.05)
 
 
@@ -171,7 +171,7 @@ def rclone(tmp_path_factory, keys):
 def seaweed(tmp_path_factory, keys):
     folder, ports = tmp_path_factory.mktemp("seaweed"), free_ports(9)
     user = {"name": "tester", "credentials": [{"accessKey": KEYS["AWS_ACCESS_KEY_ID"], "secretKey": KEYS["AWS_SECRET_ACCESS_KEY"]}], "actions": ["Admin", "Read", "Write", "List", "Tagging"]}
-    (folder / "s3.json").write_text(json.dumps({"identities": [user]}))
+    (folder / "s3.json").write_text(json.dumps({"identities": [user]}), encoding="utf-8")
     names = ["master.port", "master.port.grpc", "volume.port", "volume.port.grpc", "filer.port", "filer.port.grpc", "s3.port", "s3.port.grpc"]
     options = [f"-{name}={port}" for name, port in zip(names, ports)]
     command = [program("weed"), "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3", f"-s3.config={folder / 's3.json'}", "-s3.port.lance=0", "-s3.port.iceberg=0",
@@ -243,7 +243,7 @@ def small(site, tmp_path_factory):
     for name in ("nbs", "artifacts"): (folder / name).mkdir(parents=True)
     limits = {"refresh": {"max_shrink": 0.2, "max_auc_drop": 0.02}}
     for name, text in {"params.yaml": yaml.safe_dump(limits), "dvc.yaml": yaml.safe_dump(DVC), "acquire.py": ACQUIRE, "evaluate.py": EVALUATE, "nbs/x": "", ".gitignore": "/artifacts/\n/data\n"}.items():
-        (folder / name).write_text(text)
+        (folder / name).write_text(text, encoding="utf-8")
     site.files["a.json.gz"] = crawl(100, 0.9)
     git("init", "-q", cwd=folder)
     call("dvc", "init", "-q", cwd=folder)

@@ -54,7 +54,7 @@ class Server:
                 return self.connect().close()
             except Exception as e:
                 if self.process.poll() is not None or time.monotonic() > end:
-                    raise AssertionError(f"{name} does not start ({e}): {(self.folder / 'log').read_text()[-2000:]}") from None
+                    raise AssertionError(f"{name} does not start ({e}): {(self.folder / 'log').read_text(encoding='utf-8')[-2000:]}") from None
                 time.sleep(0.05)
 
     def stop(self):
@@ -114,7 +114,7 @@ class PostgreSQL(Server):
 
     def make(self):
         self.call("initdb", "-D", self.data, "-U", "admin", "-A", "trust", "-E", "UTF8", "--no-sync", "--locale=C.UTF-8")
-        (self.data / "pg_hba.conf").write_text("local all admin trust\nhost all creator 127.0.0.1/32 scram-sha-256\n")
+        (self.data / "pg_hba.conf").write_text("local all admin trust\nhost all creator 127.0.0.1/32 scram-sha-256\n", encoding="utf-8")
         self.start()
         self.execute(f"CREATE ROLE creator LOGIN PASSWORD '{PASSWORD}'")
 

@@ -176,15 +176,15 @@ def test_a_failed_stage_leaves_the_last_result(copy):
 ])
 def test_wrong_parameters_are_named(copy, old, new, names):
     params = copy / "params.yaml"
-    assert old in params.read_text()
-    params.write_text(params.read_text().replace(old, new, 1))
+    assert old in params.read_text(encoding="utf-8")
+    params.write_text(params.read_text(encoding="utf-8").replace(old, new, 1), encoding="utf-8")
     code, said, everything = stage(copy, "acquire")
     assert code == 1 and len(said) == 1 and "params.yaml" in said[0] and names in said[0] and "Traceback" not in everything
 
 
 def test_a_notebook_without_its_parameters_cell_is_refused(copy):
     path = copy / "nbs" / "01_acquire.ipynb"
-    path.write_text(path.read_text().replace('"parameters"', '"parametres"'))
+    path.write_text(path.read_text(encoding="utf-8").replace('"parameters"', '"parametres"'), encoding="utf-8")
     code, said, _ = stage(copy, "acquire")
     assert code == 1 and "01_acquire.ipynb" in said[0] and "tagged `parameters`" in said[0]
 

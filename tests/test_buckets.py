@@ -133,7 +133,7 @@ def test_a_failed_get_goes_on_in_the_next_run(site, run, tmp_path):
     code, _, err = run("get", site.url("a.json.gz?X-Amz-Signature=hidden"), tmp_path / "a.json.gz", retries=1)
     assert code == 1 and "the server says 500" in err and "gave up after 1 retries" in err
     assert (tmp_path / "a.json.gz").read_bytes() == b"what was there" and names(tmp_path) == ["a.json.gz", "a.json.gz.part", "a.json.gz.part.json"]
-    assert "hidden" not in (tmp_path / "a.json.gz.part.json").read_text()
+    assert "hidden" not in (tmp_path / "a.json.gz.part.json").read_text(encoding="utf-8")
     site.faults, site.asked = [], []
     assert run("get", site.url("a.json.gz?X-Amz-Signature=hidden"), tmp_path / "a.json.gz")[0] == 0
     assert int(site.asked[0][1][6:-1]) > 700_000 and (tmp_path / "a.json.gz").read_bytes() == PACKED and names(tmp_path) == ["a.json.gz"]
@@ -289,12 +289,12 @@ def grow(disk):
 @pytest.mark.parametrize("lengths", [True, False], ids=["told before", "not told before"])
 def test_full_disk(site, run, small_disk, lengths):
     "Without lengths nobody can know beforehand: the disk is full in the middle."
-    (small_disk / "mine.txt").write_text("keep")
+    (small_disk / "mine.txt").write_text("keep", encoding="utf-8")
     (small_disk / "a.json.gz").write_bytes(b"what was there")
     site.lengths = lengths
     code, _, err = run("get", site.url("a.json.gz"), small_disk / "a.json.gz")
     assert code == 1 and ("are free on this disk" if lengths else "no space left") in err
-    assert (small_disk / "mine.txt").read_text() == "keep" and (small_disk / "a.json.gz").read_bytes() == b"what was there"
+    assert (small_disk / "mine.txt").read_text(encoding="utf-8") == "keep" and (small_disk / "a.json.gz").read_bytes() == b"what was there"
     grow(small_disk)
     assert run("get", site.url("a.json.gz"), small_disk / "a.json.gz")[0] == 0 and (small_disk / "a.json.gz").read_bytes() == PACKED
     assert names(small_disk) == ["a.json.gz", "mine.txt"]

@@ -25,7 +25,7 @@ def test_from_options(predict):
 
 
 def test_from_json_and_standard_input_alike(predict, tmp_path):
-    (tmp_path / "c.json").write_text(json.dumps(GAME))
+    (tmp_path / "c.json").write_text(json.dumps(GAME), encoding="utf-8")
     from_file = json.loads(predict("--json", str(tmp_path / "c.json"), "--format", "json").stdout)
     from_stdin = json.loads(predict("--json", "-", "--format", "json", stdin=json.dumps(GAME)).stdout)
     assert from_file == from_stdin
@@ -62,7 +62,7 @@ def test_missing_field_and_bad_files_are_named(predict, tmp_path):
 def test_batch_scores_every_project_from_launch_fields_only(predict, tmp_path):
     snapshot = next((ROOT / "sample").glob("*.json.gz"))
     done = predict("--batch", str(snapshot), "--out", str(tmp_path / "scores.csv"))
-    rows = list(csv.DictReader(open(tmp_path / "scores.csv")))
+    rows = list(csv.DictReader(open(tmp_path / "scores.csv", encoding="utf-8")))
     assert rows[0].keys() == {"id", "probability"} and len(rows) == len({r["id"] for r in rows}) == 6000
     assert all(0 < float(r["probability"]) < 1 for r in rows) and "8 lines rejected" in done.stderr
     after = {"state": "live", "spotlight": False, "pledged": 0, "backers_count": 0, "usd_pledged": "0", "is_starrable": True, "state_changed_at": 1, "source_url": None}
@@ -73,9 +73,9 @@ def test_batch_scores_every_project_from_launch_fields_only(predict, tmp_path):
         except ValueError: continue
         if isinstance(record, dict) and isinstance(record.get("data"), dict) and "state" in record["data"]: records.setdefault(record["data"].get("id"), record)
     blind = [json.dumps({**r, "data": {**r["data"], **after}}) for r in records.values()]
-    (tmp_path / "blind.json").write_text("\n".join(blind))
+    (tmp_path / "blind.json").write_text("\n".join(blind), encoding="utf-8")
     predict("--batch", str(tmp_path / "blind.json"), "--out", str(tmp_path / "blind.csv"))
-    seen, unseen = ({r["id"]: r["probability"] for r in csv.DictReader(open(tmp_path / f))} for f in ("scores.csv", "blind.csv"))
+    seen, unseen = ({r["id"]: r["probability"] for r in csv.DictReader(open(tmp_path / f, encoding="utf-8"))} for f in ("scores.csv", "blind.csv"))
     same = [i for i in unseen if records[int(i)]["data"].get("launched_at")]
     assert len(same) > 5900 and sum(seen[i] == unseen[i] for i in same) / len(same) > 0.99  # a repeat may have been listed with another text
 

@@ -67,7 +67,7 @@ def data(tmp_path_factory):
         run, ids = f"Kickstarter_2020-{month:02}-16T03_20_04_541Z", range(3_000 * month, 3_000 * month + 20_000)
         lines = [json.dumps({"run_id": run, "data": PROJECT | {"id": i, "name": f"{i} in {month}"}}) for i in ids]
         lines[month * 100] = '{"data": {"id": 1'
-        (folder / f"{run}.json").write_text("\n".join(lines))
+        (folder / f"{run}.json").write_text("\n".join(lines), encoding="utf-8")
     return folder
 
 
@@ -119,7 +119,7 @@ def test_a_worker_is_killed_in_the_middle(cluster, data, local, tmp_path):
     cluster.workers[1].send_signal(signal.SIGCONT)
     assert ours.wait(120) == 0
     assert (tmp_path / "projects.parquet").read_bytes() == local[0] and list(shared.iterdir()) == []
-    assert (tmp_path / "provenance.json").read_text() == local[1].to_json() and (tmp_path / "rejects.csv").read_text() == local[2].to_csv()
+    assert (tmp_path / "provenance.json").read_text(encoding="utf-8") == local[1].to_json() and (tmp_path / "rejects.csv").read_text(encoding="utf-8") == local[2].to_csv()
 
 
 def test_tables_on_s3(rclone, data, local, tmp_path, monkeypatch, request):
@@ -137,7 +137,7 @@ def test_a_cluster_of_our_own(data, local, tmp_path):
 
 def test_a_file_that_cannot_be_read_stops_it_as_it_does_here(cluster, data, tmp_path):
     for file in data.iterdir(): (tmp_path / "data" / file.name).parent.mkdir(exist_ok=True), (tmp_path / "data" / file.name).hardlink_to(file)
-    (tmp_path / "data" / "page.json").write_text("<html>")
+    (tmp_path / "data" / "page.json").write_text("<html>", encoding="utf-8")
     said = []
     for how in ({}, {"engine": "dask", "scheduler": cluster.address, "shared": str(tmp_path / "shared")}):
         with pytest.raises(InputError) as e: acquire(tmp_path / "data", tmp_path / "out.parquet", quiet=True, **how)

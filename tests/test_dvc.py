@@ -21,7 +21,7 @@ def remote(project, url, bucket, secret=KEYS["AWS_SECRET_ACCESS_KEY"], add=True)
     call("dvc", "remote", "modify", "-q", "--local", "store", "secret_access_key", secret, cwd=project)
 
 
-def configured(project, secret): (project / ".dvc" / "config.local").write_text((project / ".dvc" / "config.local").read_text().replace(KEYS["AWS_SECRET_ACCESS_KEY"], secret))
+def configured(project, secret): (project / ".dvc" / "config.local").write_text((project / ".dvc" / "config.local").read_text(encoding="utf-8").replace(KEYS["AWS_SECRET_ACCESS_KEY"], secret), encoding="utf-8")
 
 
 @pytest.fixture
@@ -31,22 +31,22 @@ def project(small, tmp_path): return shutil.copytree(small, tmp_path / "project"
 @pytest.mark.parametrize("s3", ["seaweed"], indirect=True)
 def test_push_and_pull(project, s3, bucket, tmp_path):
     remote(project, s3.url, bucket)
-    assert KEYS["AWS_SECRET_ACCESS_KEY"] not in (project / ".dvc" / "config").read_text() and "config.local" not in git("status", "--porcelain", cwd=project)
+    assert KEYS["AWS_SECRET_ACCESS_KEY"] not in (project / ".dvc" / "config").read_text(encoding="utf-8") and "config.local" not in git("status", "--porcelain", cwd=project)
     git("commit", "-qam", "remote", cwd=project)
-    good = (project / ".dvc" / "config.local").read_text()
+    good = (project / ".dvc" / "config.local").read_text(encoding="utf-8")
     configured(project, "wrong")
     done = call("dvc", "push", cwd=project, env=NO_KEYS, check=False)
     assert done.returncode and ("Forbidden" in done.stderr or "denied" in done.stderr or "SignatureDoesNotMatch" in done.stderr), done.stderr
     assert not s3.client.list_objects_v2(Bucket=bucket).get("Contents")
-    (project / ".dvc" / "config.local").write_text(good)
+    (project / ".dvc" / "config.local").write_text(good, encoding="utf-8")
     big = project / "big"
     big.write_bytes(bytes(range(256)) * 40_000)
     call("dvc", "add", "-q", "big", cwd=project)
     with proxied(s3.port, rate=6 << 20) as proxy:
         command = [DVC, "--cd", str(project), "push", "-q", "-j", "1", "-r", "store"]
-        (project / ".dvc" / "config.local").write_text(good + f"    endpointurl = http://127.0.0.1:{proxy.port}\n")
+        (project / ".dvc" / "config.local").write_text(good + f"    endpointurl = http://127.0.0.1:{proxy.port}\n", encoding="utf-8")
         killed(command, lambda: proxy.seen > 2 << 20)
-    (project / ".dvc" / "config.local").write_text(good)
+    (project / ".dvc" / "config.local").write_text(good, encoding="utf-8")
     call("dvc", "push", "-q", cwd=project, env=NO_KEYS)
     git("add", "big.dvc", cwd=project)
     git("commit", "-qam", "big", cwd=project)
@@ -68,13 +68,13 @@ def test_import_of_a_prefix_and_update(project, s3, bucket):
     call("dvc", "import-url", "-q", "--force", f"s3://{bucket}/raw", "data", cwd=project, env=env)
     assert [p.name for p in (project / "data").iterdir()] == ["Kickstarter_2024-06.json.gz"]
     call("dvc", "repro", "-q", cwd=project, env=env)
-    before = (project / "data.dvc").read_text()
+    before = (project / "data.dvc").read_text(encoding="utf-8")
     put("raw/Kickstarter_2024-07.json.gz", crawl(60, 0.9, name="newer"))
     call("dvc", "update", "-q", "data.dvc", cwd=project, env=env)
-    assert (project / "data.dvc").read_text() != before and len(list((project / "data").iterdir())) == 2
+    assert (project / "data.dvc").read_text(encoding="utf-8") != before and len(list((project / "data").iterdir())) == 2
     said = call("dvc", "repro", cwd=project, env=env).stdout
     assert "Running stage 'acquire'" in said and "Running stage 'evaluate'" in said and "Running stage 'other'" not in said
-    assert '"projects": 60' in (project / "artifacts" / "provenance.json").read_text()
+    assert '"projects": 60' in (project / "artifacts" / "provenance.json").read_text(encoding="utf-8")
 
 
 def test_import_of_an_object_and_what_fails(project, rclone):
@@ -93,7 +93,7 @@ def test_import_of_an_object_and_what_fails(project, rclone):
 
 def test_new_data_reach_every_stage_that_stands_on_them():
     "By what dvc.yaml says: all but the stages that do not read the data, and nothing twice."
-    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
     made = lambda s: {o if isinstance(o, str) else next(iter(o)) for kind in ("outs", "metrics") for o in s.get(kind, [])}
     stale, reached = {"data"}, set()
     while more := {n for n, s in stages.items() if n not in reached and any(d == x or d.startswith(x + "/") or x.startswith(d + "/") for d in s["deps"] for x in stale)}:

@@ -82,6 +82,6 @@ def test_drift_rings_for_other_years_and_not_for_random_halves(scraped):
 
 
 def test_the_packaged_reference_holds_aggregates_only():
-    known = json.loads((ROOT / "kickstarter_predictor" / "packaged" / "reference.json").read_text())
+    known = json.loads((ROOT / "kickstarter_predictor" / "packaged" / "reference.json").read_text(encoding="utf-8"))
     assert known["goal_usd"]["n"] > 100_000 and all(set(v) <= {"n", "edges", "shares"} and abs(sum(v["shares"].values()) - 1) < 1e-3 for v in known.values())
     assert not {"name", "blurb", "id"} & known.keys()

@@ -108,7 +108,7 @@ def picture(page, name):
 def accessible(page):
     "No fault that axe-core calls serious or critical."
     page.wait_for_timeout(250)  # a bar may still be moving
-    found = page.evaluate(f"async () => {{ {need(AXE.exists(), 'axe-core') and AXE.read_text()}; return (await axe.run()).violations }}")
+    found = page.evaluate(f"async () => {{ {need(AXE.exists(), 'axe-core') and AXE.read_text(encoding='utf-8')}; return (await axe.run()).violations }}")
     worst = [(v["id"], n["html"][:150], n["failureSummary"]) for v in found if v["impact"] in ("serious", "critical") for n in v["nodes"]]
     assert worst == []
 
@@ -410,7 +410,7 @@ def test_no_more_visitors_than_seats():
         assert get(url)[0] == 200
         code, headers, text = get(url)
         assert code == 503 and "seats are taken" in text and headers["Retry-After"]
-        log = served.log.read_text()
+        log = served.log.read_text(encoding="utf-8")
     assert not re.search(r"[0-9a-f]{8}-[0-9a-f]{4}", log) and "sqlite" not in log and "Traceback" not in log
 
 

@@ -10,8 +10,8 @@ import yaml
 from check_image import KNOWN, ignored, needed, options, parse, patterns
 from conftest import ROOT
 
-STAGES = parse((ROOT / "Dockerfile").read_text())
-COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text())
+STAGES = parse((ROOT / "Dockerfile").read_text(encoding="utf-8"))
+COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))
 SETTINGS = ConfigParser(delimiters=["="])
 SETTINGS.read(ROOT / "settings.ini")
 SETTINGS = SETTINGS["DEFAULT"]
@@ -20,7 +20,7 @@ COPIES = [(s, *options(a)) for s, stage in STAGES.items() for i, a in stage.step
 
 def kept() -> list[str]:
     "The files of git that reach the build."
-    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True, encoding="utf-8").stdout.splitlines()
     return [f for f in listed if not ignored(f, patterns())]
 
 
@@ -63,8 +63,8 @@ def test_every_package_is_checked_by_its_hash():
         for _, line in [s for s in stage.steps if s[0] == "RUN"]:
             for command in re.findall(r"pip (?:--python \S+ )?(?:install|download|wheel)[^&]*", line):
                 assert "--no-index" in command or ("--require-hashes" in command and "requirements.lock" in command), f"{name}: {command}"
-    locked = set(re.findall(r"^([a-z0-9._-]+)==", (ROOT / "requirements.lock").read_text(), re.M))
-    extras = re.search(r"kickstarter-predictor\[(.*?)\]", (ROOT / "Dockerfile").read_text())[1].split(",")
+    locked = set(re.findall(r"^([a-z0-9._-]+)==", (ROOT / "requirements.lock").read_text(encoding="utf-8"), re.M))
+    extras = re.search(r"kickstarter-predictor\[(.*?)\]", (ROOT / "Dockerfile").read_text(encoding="utf-8"))[1].split(",")
     for key in ["requirements", *(f"{e}_requirements" for e in extras)]:
         assert key in SETTINGS, f"the Dockerfile asks for an extra that settings.ini does not have: {key}"
         for line in filter(None, map(str.strip, SETTINGS[key].splitlines())):
@@ -75,7 +75,7 @@ def test_every_package_is_checked_by_its_hash():
 def test_the_versions_are_one():
     minimum = SETTINGS["min_python"]
     assert {s.base for s in STAGES.values() if s.base not in STAGES} == {f"python:{minimum}-slim-bookworm"}
-    assert f"--python-version {minimum}" in (ROOT / "Makefile").read_text()
+    assert f"--python-version {minimum}" in (ROOT / "Makefile").read_text(encoding="utf-8")
     assert COMPOSE["services"]["app"]["image"] == f"kickstarter-predictor:{SETTINGS['version']}"
 
 
@@ -84,7 +84,7 @@ def test_the_app_is_started_and_watched_as_it_listens():
     command, port = json.loads(app.last("CMD")), app.last("EXPOSE")
     assert command[:2] == ["python", "-m"] and importlib.util.find_spec(command[2]), "no such module"
     assert command[command.index("--port") + 1] == port and command[command.index("--host") + 1] == "0.0.0.0"
-    assert f"python -m {command[2]}" in (ROOT / "Makefile").read_text(), "`make app` starts another module"
+    assert f"python -m {command[2]}" in (ROOT / "Makefile").read_text(encoding="utf-8"), "`make app` starts another module"
     health = app.last("HEALTHCHECK")
     assert f":{port}/" in health and compile(json.loads(re.search(r"CMD (\[.*\])", health)[1])[2], "health", "exec")
     assert app.last("VOLUME") == app.last("WORKDIR")

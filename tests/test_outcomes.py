@@ -41,7 +41,7 @@ def a_project(number: int, name: str = "Fog & Lanterns", state: str = "successfu
 def a_snapshot(path, *projects, at: float = 200):
     "A gzip'ed snapshot of that day in `path`: these projects, and others."
     path.parent.mkdir(parents=True, exist_ok=True)
-    with gzip.open(path, "wt") as f:
+    with gzip.open(path, "wt", encoding="utf-8") as f:
         for p in [*projects, *(a_project(100 + i, name, "failed", 20 + i) for i, name in enumerate(OTHERS))]:
             f.write(json.dumps({"run_id": f"Kickstarter_{day(at):%Y-%m-%dT%H_%M_%S}_000Z", "data": p}) + "\n")
     return path
@@ -122,7 +122,7 @@ def test_a_person_may_decide(uri, tmp_path):
     put(uri, [a_try(1, "Twin lamps"), a_try(2, "Twin lamps", "v1")])
     snapshot, out = a_snapshot(tmp_path / "a.json.gz"), tmp_path / "doubt.csv"
     outcomes(snapshot, "--uri", uri, "--out", out)
-    listed = list(csv.DictReader(io.StringIO(out.read_text())))
+    listed = list(csv.DictReader(io.StringIO(out.read_text(encoding="utf-8"))))
     assert {r["project_id"] for r in listed} == {"105", "106"} and {r["try"] for r in listed} == {f"{2:032x}"} and matches(uri) == [(None, None)] * 2
     query(uri, f"UPDATE campaigns SET project_id = 106 WHERE id = '{2:032x}'")
     assert "0 are in doubt" in outcomes(snapshot, "--uri", uri).stdout and matches(uri) == [(106, "failed")] * 2
@@ -137,7 +137,7 @@ def test_what_was_typed_is_text_in_the_list(tmp_path, name):
     put(uri, [a_try(i, text, launch=24) for i, text in enumerate(HOSTILE)])
     twins = [a_project(300 + 2 * i + j, text, launch=24) for i, text in enumerate(HOSTILE) for j in (0, 1)]
     outcomes(a_snapshot(tmp_path / "a.json.gz", *twins), "--uri", uri, "--out", tmp_path / name)
-    text = (tmp_path / name).read_text()
+    text = (tmp_path / name).read_text(encoding="utf-8")
     assert text.count("projects of this name") >= 2 * (len(HOSTILE) - 1) and not set(text) & set("\x1b\u202e\r")
     if name.endswith("csv"):
         assert not [cell for row in csv.reader(io.StringIO(text)) for cell in row if cell[:1] in tuple("=+-@")]
@@ -175,10 +175,12 @@ def test_bad_addresses_are_said_in_one_line(tmp_path, uri, message):
 def test_a_list_that_cannot_be_written_is_said(tmp_path):
     uri = f"sqlite:///{tmp_path}/c.sqlite"
     put(uri, TRIES)
-    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
     done = outcomes(a_snapshot(tmp_path / "a.json.gz", a_project(1)), "--uri", uri, "--out", tmp_path / "file" / "x.csv", check=False)
-    assert matches(uri)[0] == (1, "successful")
-    assert done.returncode == 1 and len(done.stderr.splitlines()) == 1 and "Traceback" not in done.stderr and (tmp_path / "file").read_text() == "in the way"
+    assert matches(uri) == [(None, None)] * len(TRIES), "known before the database changes"
+    assert done.returncode == 1 and len(done.stderr.splitlines()) == 1 and "Traceback" not in done.stderr and (tmp_path / "file").read_text(encoding="utf-8") == "in the way"
+    done = outcomes(a_snapshot(tmp_path / "a.json.gz", a_project(1)), "--uri", uri, "--out", "-")
+    assert done.stdout.startswith("# Campaigns in doubt\n") and done.stdout.splitlines()[2] == done.stderr.strip() and matches(uri)[0] == (1, "successful")
 
 
 def test_a_database_that_goes_away_is_left_as_it_was(server, tmp_path):  # noqa: F811

@@ -20,15 +20,15 @@ GAME = {"name": "Fog & Lanterns", "blurb": "A card game.", "goal": 12000, "curre
 def test_what_it_is():
     assert sum(p.stat().st_size for p in PACKAGED.iterdir()) <= 3_000_000
     assert {p.suffix for p in PACKAGED.iterdir()} <= {".json", ".npz", ".ubj", ".md"}
-    about = json.loads((PACKAGED / "model.json").read_text())
+    about = json.loads((PACKAGED / "model.json").read_text(encoding="utf-8"))
     assert not about["synthetic"] and about["library"] and about["question"] == "population"
     assert sum(s["n"] for s in about["sources"]) > 100_000 and all(f["n"] and f["auc"] and f["auc_sd"] for f in about["figures"].values())
-    assert "must not be used" in (PACKAGED / "model_card.md").read_text()
+    assert "must not be used" in (PACKAGED / "model_card.md").read_text(encoding="utf-8")
 
 
 def test_nothing_is_unpickled():
     for path in (ROOT / "kickstarter_predictor").glob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             names = [a.name for a in node.names] if isinstance(node, (ast.Import, ast.ImportFrom)) else []
             assert not {"pickle", "joblib.load", "dill", "cloudpickle"} & set(names), path
             if isinstance(node, ast.Call) and any(k.arg == "allow_pickle" for k in node.keywords):
@@ -80,5 +80,5 @@ def test_on_real_campaigns_it_was_trained_on(name, least, tmp_path):
     "These rows were seen in training: the figures of unseen ones stand in its model.json. This pins that the command line gives what was trained."
     call("kickstarter-predict", "--batch", str(SHARED / f"{name}.json.gz"), "--out", str(tmp_path / "s.csv"), "--model", "packaged", cwd=tmp_path)
     with gzip.open(SHARED / f"{name}.json.gz") as lines: state = {r["id"]: r["state"] for r in (json.loads(line)["data"] for line in lines)}
-    rows = np.array([(state[int(r["id"])] == "successful", float(r["probability"])) for r in csv.DictReader(open(tmp_path / "s.csv")) if state[int(r["id"])] in ("successful", "failed")], float)
+    rows = np.array([(state[int(r["id"])] == "successful", float(r["probability"])) for r in csv.DictReader(open(tmp_path / "s.csv", encoding="utf-8")) if state[int(r["id"])] in ("successful", "failed")], float)
     assert metrics(rows[:, 0], rows[:, 1])["auc"] > least

@@ -33,7 +33,7 @@ def test_reproduced_clone_is_clean_and_up_to_date(reproduced):
 
 
 def test_metrics_say_what_was_measured(reproduced):
-    m = json.loads((reproduced / "reports" / "metrics.json").read_text())
+    m = json.loads((reproduced / "reports" / "metrics.json").read_text(encoding="utf-8"))
     assert m["data"].startswith("**Synthetic data**")
     assert set(m["families"]) == {"logistic regression", "random forest", "XGBoost", "neural network", "blend", "original model"}
     chosen = m["families"][m["chosen"]]
@@ -45,13 +45,13 @@ def test_metrics_say_what_was_measured(reproduced):
 
 
 def test_reports_are_for_people(reproduced):
-    reports, stages = reproduced / "reports", yaml.safe_load((reproduced / "dvc.yaml").read_text())["stages"]
+    reports, stages = reproduced / "reports", yaml.safe_load((reproduced / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
     for page in reports.glob("*.html"):
-        text = page.read_text()
+        text = page.read_text(encoding="utf-8")
         assert not re.search(r'(src="|<link[^>]*href=")https?://', text), f"{page.name} needs the network"
         shown, _, folded = text.partition("<details>")
         assert "<pre" not in shown.split("</style>")[1] or page.stem.startswith("00"), f"{page.name} shows code unfolded"
-        markdown = page.with_suffix(".md").read_text()
+        markdown = page.with_suffix(".md").read_text(encoding="utf-8")
         headings = re.findall(r"^## (.*)", markdown, re.M)
         assert headings[0] == "Findings" or page.stem in ("00_stage", "00_scratch"), f"{page.name} does not begin with its findings"
         for figure in re.findall(r"!\[(.*?)\]\((.*?)\)", markdown):
@@ -60,14 +60,14 @@ def test_reports_are_for_people(reproduced):
         if "artifacts/provenance.json" in stage["deps"] + [o if isinstance(o, str) else next(iter(o)) for o in stage["outs"]]:
             assert "Synthetic data" in markdown and "Synthetic data" in shown, f"{page.name} does not say that its data are synthetic"
     written = [p for p in reports.rglob("*.*") if p.suffix in (".md", ".html", ".json", ".csv")]
-    assert not [p.name for p in written if re.search(r"kickstarter-scratch-\w{8}/", p.read_text())], "a report names the folder it was made in"
+    assert not [p.name for p in written if re.search(r"kickstarter-scratch-\w{8}/", p.read_text(encoding="utf-8"))], "a report names the folder it was made in"
 
 
 def test_one_changed_parameter_reruns_what_depends_on_it(reproduced, tmp_path):
     clone = tmp_path / "clone"
     shutil.copytree(reproduced, clone, symlinks=True)
     params = clone / "params.yaml"
-    params.write_text(params.read_text().replace("threshold: 0.5", "threshold: 0.6"))
+    params.write_text(params.read_text(encoding="utf-8").replace("threshold: 0.5", "threshold: 0.6"), encoding="utf-8")
     ran = re.findall(r"Running stage '(\w+)'", call("dvc", "repro", "--dry", cwd=clone).stdout)
     assert ran[0] == "evaluate" and set(ran) <= {"evaluate", "predict", "model_card", "refresh", "index"}
 
@@ -89,18 +89,19 @@ def served(tmp_path):
 
 
 def test_run_on_other_data_from_a_url(served, tmp_path):
-    "`make run` on a URL: results under OUT, an earlier result replaced, this checkout untouched."
+    "`make run` on a URL: results under OUT, an earlier run's replaced, this checkout untouched."
     folder, url = served
     (folder / "small.json").write_bytes("\n".join(snapshot_lines(1500, seed=3)).encode())
     before = call("git", "status", "--porcelain", cwd=ROOT).stdout
     out = tmp_path / "out"
     (out / "reports").mkdir(parents=True)
-    (out / "reports" / "old.txt").write_text("an earlier result")
-    (out / "mine.txt").write_text("keep")
+    (out / "reports" / "old.txt").write_text("an earlier result", encoding="utf-8")
+    (out / ".kickstarter-run").write_text("reports/old.txt\n", encoding="utf-8")
+    (out / "mine.txt").write_text("keep", encoding="utf-8")
     done = call("make", "-s", "run", f"DATA={url}/small.json", f"OUT={out}", cwd=ROOT)
-    metrics = json.loads((out / "reports" / "metrics.json").read_text())
+    metrics = json.loads((out / "reports" / "metrics.json").read_text(encoding="utf-8"))
     assert "1,500 projects" in metrics["data"] and "ROC AUC" in done.stdout
-    assert all((out / "artifacts" / "model" / q / "model.json").exists() for q in ("crawl", "population")) and (out / "mine.txt").read_text() == "keep"
+    assert all((out / "artifacts" / "model" / q / "model.json").exists() for q in ("crawl", "population")) and (out / "mine.txt").read_text(encoding="utf-8") == "keep"
     assert not (out / "reports" / "old.txt").exists()
     assert call("git", "status", "--porcelain", cwd=ROOT).stdout == before
 
@@ -111,7 +112,7 @@ def calibration_error(y, p): return metrics(y, p)["calibration_error"]
 def outcomes(snapshot, scores):
     "(whether each campaign of `snapshot` that succeeded or failed did succeed, the probability it was given)."
     with gzip.open(snapshot) as lines: state = {r["id"]: r["state"] for r in (json.loads(line)["data"] for line in lines)}
-    rows = [(state[int(r["id"])] == "successful", float(r["probability"])) for r in csv.DictReader(open(scores)) if state[int(r["id"])] in ("successful", "failed")]
+    rows = [(state[int(r["id"])] == "successful", float(r["probability"])) for r in csv.DictReader(open(scores, encoding="utf-8")) if state[int(r["id"])] in ("successful", "failed")]
     return tuple(np.array(rows, float).T)
 
 
@@ -119,17 +120,17 @@ def outcomes(snapshot, scores):
 def test_run_on_real_campaigns(on_real_campaigns, tmp_path):
     "The figures that real campaigns are known to give (see README of the data)."
     out, _ = on_real_campaigns
-    m = json.loads((out / "reports" / "metrics.json").read_text())
+    m = json.loads((out / "reports" / "metrics.json").read_text(encoding="utf-8"))
     auc = {name: f["auc"] for name, f in m["families"].items()}
     assert auc["XGBoost"] >= 0.905 and auc["blend"] >= auc["XGBoost"] - 0.001
     assert abs(auc["logistic regression"] - 0.90) <= 0.01
     assert abs(auc["original model"] - 0.88) <= 0.01
-    assert m["data"].startswith("Data: 12,296 projects") and "ynthetic" not in (out / "reports" / "06_evaluate.md").read_text()
-    with open(ROOT / "reports" / "metrics.json") as f: synthetic = json.load(f)
+    assert m["data"].startswith("Data: 12,296 projects") and "ynthetic" not in (out / "reports" / "06_evaluate.md").read_text(encoding="utf-8")
+    with open(ROOT / "reports" / "metrics.json", encoding="utf-8") as f: synthetic = json.load(f)
     assert abs(synthetic["families"]["XGBoost"]["auc"] - auc["XGBoost"]) <= 0.03
     scored = call("kickstarter-predict", "--batch", str(SHARED / "webrobots_raw_2020_04.json.gz"), "--out", str(tmp_path / "s.csv"), "--model", str(out / "artifacts" / "model"), cwd=tmp_path)
     assert "100 projects scored" in scored.stderr
-    assert len((tmp_path / "s.csv").read_text().splitlines()) == 101
+    assert len((tmp_path / "s.csv").read_text(encoding="utf-8").splitlines()) == 101
     # Trained on the crawl only, scored on a sample of all campaigns: neither the order nor the rate may be the crawl's.
     population = SHARED / "population_2009_2017.json.gz"
     call("kickstarter-predict", "--batch", str(population), "--out", str(tmp_path / "p.csv"), "--model", str(out / "artifacts" / "model"), cwd=tmp_path)
@@ -138,6 +139,6 @@ def test_run_on_real_campaigns(on_real_campaigns, tmp_path):
 
 
 def test_data_dvc_follows_the_sample():
-    stage = yaml.safe_load((ROOT / "data.dvc").read_text())
+    stage = yaml.safe_load((ROOT / "data.dvc").read_text(encoding="utf-8"))
     assert stage["deps"][0]["path"] == "sample" and not stage.get("frozen", False)
     assert stage["deps"][0]["md5"] == stage["outs"][0]["md5"]

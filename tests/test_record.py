@@ -124,7 +124,7 @@ WRITES = textwrap.dedent("""
 
 
 def start(program, *args, env=None):
-    return subprocess.Popen([sys.executable, "-c", program, *map(str, args)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **(env or {})})
+    return subprocess.Popen([sys.executable, "-c", program, *map(str, args)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **(env or {})}, encoding="utf-8")
 
 
 def test_two_processes_make_the_table_and_write(uri, recorders, tmp_path):
@@ -217,7 +217,7 @@ def test_kill_minus_nine_loses_nothing(uri, recorders, tmp_path):
 
 def test_a_living_process_keeps_its_spool(recorders, tmp_path):
     place = tmp_path / "place"
-    place.write_text("in the way")
+    place.write_text("in the way", encoding="utf-8")
     away, uri = recorders(f"sqlite:///{place}/x.sqlite", wait=0.2), f"sqlite:///{tmp_path}/y.sqlite"
     assert not keep(away)
     assert recorders(uri).flush(20) and not recorders(uri).tries("v1") and len(list((tmp_path / "spool").glob("*.jsonl"))) == 1
@@ -226,7 +226,7 @@ def test_a_living_process_keeps_its_spool(recorders, tmp_path):
 
 
 def test_a_full_queue_is_said(recorders, tmp_path):
-    (tmp_path / "place").write_text("in the way")
+    (tmp_path / "place").write_text("in the way", encoding="utf-8")
     recorder = recorders(f"sqlite:///{tmp_path}/place/x.sqlite", queue=3)
     assert not any(keep(recorder) for _ in range(5)) and recorder.note == FULL and len(recorder.tries("v1")) == 3
 
@@ -308,11 +308,11 @@ def test_switched_off(tmp_path, monkeypatch):
 
 def test_switched_off_by_parameter(copy, monkeypatch):
     monkeypatch.delenv("KICKSTARTER_RECORD")
-    text = (copy / "params.yaml").read_text()
-    (copy / "params.yaml").write_text(text.replace("record:\n  enabled: true", "record:\n  enabled: false"))
+    text = (copy / "params.yaml").read_text(encoding="utf-8")
+    (copy / "params.yaml").write_text(text.replace("record:\n  enabled: true", "record:\n  enabled: false"), encoding="utf-8")
     program = "from kickstarter_predictor.record import Recorder; print(Recorder().stored_text)"
     assert call(sys.executable, "-c", program, cwd=copy).stdout.strip() == NOT_STORED
-    (copy / "params.yaml").write_text(text)
+    (copy / "params.yaml").write_text(text, encoding="utf-8")
     assert call(sys.executable, "-c", program, cwd=copy).stdout.startswith("Stored with each prediction")
 
 
@@ -337,11 +337,11 @@ def test_status_and_forget_at_the_command_line(uri, recorders, tmp_path):
 
 def test_import_is_light():
     program = "import sys, kickstarter_predictor.record; print(sorted({'sqlalchemy', 'numpy', 'pandas'} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "[]\n"
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, encoding="utf-8").stdout == "[]\n"
 
 
 def test_nothing_of_a_campaign_is_readable_by_others(recorders, tmp_path):
-    (tmp_path / "place").write_text("in the way")
+    (tmp_path / "place").write_text("in the way", encoding="utf-8")
     keep(recorders(f"sqlite:///{tmp_path}/place/x.sqlite", wait=0.1))
     [file] = (tmp_path / "spool").glob("*.jsonl")
-    assert file.stat().st_mode & 0o077 == 0 and json.loads(file.read_text())["name"] == CAMPAIGN["name"]
+    assert file.stat().st_mode & 0o077 == 0 and json.loads(file.read_text(encoding="utf-8"))["name"] == CAMPAIGN["name"]

@@ -40,15 +40,15 @@ def test_a_refresh_that_is_worse_is_stopped_and_the_next_comes_in(project, site,
     stopped(project, "", before)
     site.faults = []
     done = refresh(project, "--out", str(tmp_path / "out" / "summary.md"), check=True)
-    text = (tmp_path / "out" / "summary.md").read_text()
+    text = (tmp_path / "out" / "summary.md").read_text(encoding="utf-8")
     assert text in done.stdout and "| XGBoost | ROC AUC | 0.9000 | 0.9100 | +0.0100 |" in text and "120 projects" in text and "+20 projects" in text and done.stderr == ""
     assert git("status", "--porcelain", cwd=project).split()[1::2] == ["data.dvc", "dvc.lock", "reports/metrics.json"]
-    assert (project / "data").read_bytes() == site.files["a.json.gz"] and json.loads((project / "artifacts" / "provenance.json").read_text())["projects"] == 120
+    assert (project / "data").read_bytes() == site.files["a.json.gz"] and json.loads((project / "artifacts" / "provenance.json").read_text(encoding="utf-8"))["projects"] == 120
     assert "up to date" in call("dvc", "status", cwd=project).stdout
     done = refresh(project)
     assert done.returncode == 1 and "is changed and not committed, as are 2 more; commit or stash" in done.stderr
     git("commit", "-qam", "refresh", cwd=project)
-    assert "nothing new" in refresh(project, check=True).stdout and "nothing new" in (project / "artifacts" / "refresh.md").read_text()
+    assert "nothing new" in refresh(project, check=True).stdout and "nothing new" in (project / "artifacts" / "refresh.md").read_text(encoding="utf-8")
 
 
 def test_data_of_ones_own_are_not_overwritten(project, site):
@@ -65,7 +65,7 @@ def test_data_of_ones_own_are_not_overwritten(project, site):
 
 @pytest.mark.parametrize("old, new, said", [("0.2", "2.0", "refresh.max_shrink = 2.0"), ("max_shrink", "max_shrnk", "refresh.max_shrnk is unknown")])
 def test_wrong_limits(project, old, new, said):
-    (project / "params.yaml").write_text((project / "params.yaml").read_text().replace(old, new, 1))
+    (project / "params.yaml").write_text((project / "params.yaml").read_text(encoding="utf-8").replace(old, new, 1), encoding="utf-8")
     done = refresh(project)
     assert done.returncode == 1 and said in done.stderr and len(done.stderr.strip().splitlines()) == 1
 
@@ -75,7 +75,7 @@ def test_make_refresh_of_the_project_itself(copy, site):
     for name in ("user.name", "user.email"): git("config", name, "t@t", cwd=copy)
     site.files["small.json"] = "\n".join(snapshot_lines(300, seed=1)).encode()
     call("dvc", "import-url", "-q", "--force", "--no-download", site.url("small.json"), "data", cwd=copy)
-    (copy / "data.dvc").write_text((copy / "data.dvc").read_text().replace("outs:\n-", "outs:\n- md5: 0123456789abcdef0123456789abcdef\n ").replace("etag: ", "etag: old"))
+    (copy / "data.dvc").write_text((copy / "data.dvc").read_text(encoding="utf-8").replace("outs:\n-", "outs:\n- md5: 0123456789abcdef0123456789abcdef\n ").replace("etag: ", "etag: old"), encoding="utf-8")
     git("add", "-A", cwd=copy)
     git("commit", "-qm", "x", cwd=copy)
     (copy / ".venv" / "bin").mkdir(parents=True)
@@ -87,7 +87,7 @@ def test_make_refresh_of_the_project_itself(copy, site):
 
 def test_the_workflow_says_what_it_does():
     path = ROOT / ".github" / "workflows" / "refresh.yml"
-    flow = yaml.safe_load(path.read_text())
+    flow = yaml.safe_load(path.read_text(encoding="utf-8"))
     on = flow[True]  # YAML 1.1 reads `on` as true
     assert len(on["schedule"]) == 1 and on["schedule"][0]["cron"].split()[3:] == ["*", "*"] and "workflow_dispatch" in on
     assert flow["permissions"] == {} and flow["jobs"]["refresh"]["permissions"] == {"contents": "write", "pull-requests": "write"}

@@ -342,7 +342,7 @@ def test_killed_in_the_middle(moment, sample, tmp_path):
 def tiny_disk(tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(disk)], capture_output=True, text=True)
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(disk)], capture_output=True, text=True, encoding="utf-8")
     if done.returncode: pytest.skip(f"no tmpfs can be mounted here: {done.stderr.strip()}")
     yield disk
     subprocess.run(["umount", str(disk)], check=True)

@@ -1,7 +1,10 @@
 "Notebooks, modules, stages and reports belong together, one of each to a name."
 import ast
+import configparser
+import importlib.metadata
 import json
 import re
+import sys
 
 import pytest
 import yaml
@@ -11,7 +14,7 @@ from kickstarter_predictor.stage import check_params, declared, sections
 
 NOTEBOOKS = sorted((ROOT / "nbs").glob("*.ipynb"))
 CHAPTERS = {re.sub(r"^\d\d_", "", p.stem): p for p in NOTEBOOKS}
-STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 PACKAGE = ROOT / "kickstarter_predictor"
 OWN = {"__init__.py", "_modidx.py"}
 
@@ -22,7 +25,7 @@ def imports(source: str) -> set[str]:
 
 
 def module_imports(name: str) -> set[str]:
-    return imports((PACKAGE / f"{name}.py").read_text())
+    return imports((PACKAGE / f"{name}.py").read_text(encoding="utf-8"))
 
 
 def needed(names: set[str]) -> set[str]:
@@ -32,7 +35,7 @@ def needed(names: set[str]) -> set[str]:
 
 
 def code(path) -> str:
-    cells = json.loads(path.read_text())["cells"]
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     return "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
 
 
@@ -72,7 +75,7 @@ def test_line_endings_are_the_same_everywhere(tmp_path):
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_notebook_is_clean(path):
-    cells = json.loads(path.read_text())["cells"]
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     assert not any(c.get("outputs") or c.get("execution_count") for c in cells), "it holds outputs: run `make export`"
     assert not any(set(c["metadata"]) - {"tags"} for c in cells)
     longest = max(len(c["source"]) for c in cells if c["cell_type"] == "code")
@@ -129,5 +132,54 @@ def test_outputs_persist():
 
 
 def test_nothing_is_unpickled():
-    text = "\n".join(p.read_text() for p in PACKAGE.glob("*.py"))
+    text = "\n".join(p.read_text(encoding="utf-8") for p in PACKAGE.glob("*.py"))
     assert not re.search(r"\bimport (pickle|joblib\b.*load|dill|cloudpickle)|allow_pickle=True|read_pickle|joblib\.load", text)
+
+
+def modes(call: ast.Call, place: int) -> str | None:
+    "The mode that an `open` names, its argument number `place`: \"\" if none, None if it is computed."
+    named = {k.arg: k.value for k in call.keywords}.get("mode", call.args[place] if len(call.args) > place else ast.Constant(""))
+    return named.value if isinstance(named, ast.Constant) and isinstance(named.value, str) else None
+
+
+def depends_on_the_locale(call: ast.Call) -> bool:
+    "Whether `call` reads or writes text and leaves the encoding to the locale."
+    name, options = ast.unparse(call.func), {k.arg for k in call.keywords}
+    last = name.rpartition(".")[2]
+    if options & {"encoding", None}: return False
+    if last == "read_text": return not call.args
+    if last == "write_text": return len(call.args) < 2
+    if name == "open": return modes(call, 1) is not None and "b" not in modes(call, 1)
+    if name in ("gzip.open", "igzip.open"): return "t" in (modes(call, 1) or "")
+    if last == "open" and name not in ("os.open", "archive.open"): return "" != (modes(call, 0) or "") and set(modes(call, 0)) <= set("rwax+t")
+    return name.startswith("subprocess.") and bool(options & {"text", "universal_newlines"})
+
+
+@pytest.mark.parametrize("path", [*NOTEBOOKS, *sorted((ROOT / "tests").glob("*.py"))], ids=lambda p: p.name)
+def test_every_text_names_its_encoding(path):
+    "Else another locale reads and writes other bytes, or none."
+    source = code(path) if path.suffix == ".ipynb" else path.read_text(encoding="utf-8")
+    calls = [n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Call)]
+    assert [ast.unparse(c) for c in calls if depends_on_the_locale(c)] == []
+
+
+@pytest.mark.parametrize("text, wrong", [("open(p)", True), ("open(p, 'rb')", False), ("open(p, mode='w')", True), ("p.open('a')", True), ("p.open('ab')", False), ("p.read_text()", True), ("p.read_text('utf-8')", False),
+                                         ("p.write_text(t, encoding='utf-8')", False), ("subprocess.run(c, text=True)", True), ("gzip.open(p)", False), ("gzip.open(p, 'rt')", True)])  # fmt: skip
+def test_a_text_without_its_encoding_is_seen(text, wrong):
+    assert depends_on_the_locale(ast.parse(text).body[0].value) == wrong
+
+
+def test_every_import_of_the_package_is_declared():
+    settings = configparser.ConfigParser(interpolation=None)
+    settings.read(ROOT / "settings.ini", encoding="utf-8")
+    kinds = ("requirements", "app_requirements", "mysql_requirements", "postgresql_requirements", "dask_requirements")
+    lines = "\n".join(settings["DEFAULT"][k] for k in kinds).splitlines()
+    declared_ = {re.match(r"[\w.-]+", line)[0].lower().replace("_", "-") for line in lines if line.strip()}
+    trees = [ast.parse(p.read_text(encoding="utf-8")) for p in PACKAGE.glob("*.py")]
+    nodes = [n for tree in trees for n in ast.walk(tree)]
+    names = {a.name for n in nodes if isinstance(n, ast.Import) for a in n.names} | {n.module for n in nodes if isinstance(n, ast.ImportFrom) and not n.level}
+    names |= {n.args[0].value for n in nodes if isinstance(n, ast.Call) and ast.unparse(n.func) == "lazy"}
+    tops = {n.partition(".")[0] for n in names} - set(sys.stdlib_module_names) - {"kickstarter_predictor"}
+    made_by = importlib.metadata.packages_distributions()
+    undeclared = {top: made_by.get(top) for top in tops if not declared_ & {d.lower().replace("_", "-") for d in made_by.get(top, [])}}
+    assert undeclared == {}

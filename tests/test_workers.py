@@ -43,11 +43,11 @@ class Checkout:
         for name in ("kickstarter_predictor", "nbs/05_tune.ipynb", "dvc.yaml"):
             (folder / name).symlink_to(ROOT / name)
         table.to_parquet(folder / "artifacts" / "features.parquet")
-        (folder / "artifacts" / "provenance.json").write_text(json.dumps({"header": "made up"}))
+        (folder / "artifacts" / "provenance.json").write_text(json.dumps({"header": "made up"}), encoding="utf-8")
         self.params(**params)
 
     def params(self, **changed):
-        (self.folder / "params.yaml").write_text(yaml.safe_dump({"tune": PARAMS | changed}))
+        (self.folder / "params.yaml").write_text(yaml.safe_dump({"tune": PARAMS | changed}), encoding="utf-8")
         return self
 
     def command(self, *args, **env):
