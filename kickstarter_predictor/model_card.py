@@ -12,7 +12,6 @@ import argparse, json, shutil, sys, tempfile
 from pathlib import Path
 
 from .scratch import run_elsewhere
-from .evaluate import MODEL_FILES
 from .stage import InputError, atomic, atomic_folder, command, logger, root
 
 log = logger("model_card")
@@ -356,13 +355,14 @@ def pack(folder: Path, target: Path, evidence: dict | None = None) -> dict:
     Raises InputError if it is synthetic or over `LIMIT`."""
     folder, target = Path(folder), Path(target)
     about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-    size = sum(p.stat().st_size for p in folder.iterdir())
+    names = [p.name for p in folder.iterdir()]
+    size = sum((folder / name).stat().st_size for name in names)
     log.info("a model of %d bytes for %s", size, target)
     if about["synthetic"]:
         raise InputError("a packaged model must be trained on real campaigns, and these are synthetic; name others with DATA=")
     if size > LIMIT:
         raise InputError(f"the model has {size:,} bytes, more than {LIMIT:,}; lower population.trees or population.bits")
-    with atomic_folder(target, ours=[*MODEL_FILES, "model_card.md", "evidence.json", "reference.json"]) as part:
+    with atomic_folder(target, ours=[*names, "*booster.ubj", "*arrays.npz", "model_card.md", "evidence.json", "reference.json"]) as part:
         shutil.copytree(folder, part, dirs_exist_ok=True)
         (part / "model_card.md").write_text(card({}, about, about, evidence), encoding="utf-8")
         (part / "evidence.json").write_text(json.dumps(evidence or {}, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
