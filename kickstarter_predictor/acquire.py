@@ -36,7 +36,7 @@ from isal import igzip, isal_zlib
 from msgspec import UNSET, Meta, Struct, UnsetType
 from tqdm import tqdm
 
-from .stage import InputError, atomic, command, logger, redacted
+from .stage import InputError, atomic, command, logger, printable, redacted
 
 log = logger("acquire")
 
@@ -906,6 +906,11 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(f, "sha256").hexdigest()
 
 
+def _as_text(name: str) -> str:
+    "The name of a file as text that any table holds and any report shows, whatever its bytes and the locale are."
+    return printable(os.fsencode(name).decode("utf-8", "backslashreplace"))
+
+
 @contextmanager
 def _room(out: Path):
     "A context in which a full disk becomes an InputError."
@@ -932,7 +937,7 @@ def acquire(
         raise InputError(f"params.yaml: acquire.engine = {engine}: no such engine; there are {', '.join(ENGINES)}")
     source, out = Path(source), Path(out)
     files, others = snapshot_files(source)
-    name = lambda p: p.relative_to(source).as_posix() if source.is_dir() else p.name
+    name = lambda p: _as_text(p.relative_to(source).as_posix() if source.is_dir() else p.name)
     files = sorted(((_sha256(p), p) for p in files), key=lambda x: (x[0], name(x[1])))
     bar = tqdm(total=sum(p.stat().st_size for _, p in files), unit="B", unit_scale=True, desc="acquire", disable=quiet or None)
     table, rejects, index = [], [], None

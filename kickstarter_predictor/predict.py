@@ -585,6 +585,11 @@ _HELP = {
 }
 
 # %% ../nbs/07_predict.ipynb #254db542
+def _utf8(argument: str) -> str:
+    "`argument` as UTF-8, also the bytes that Python kept because the locale does not know them."
+    return argument.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "kickstarter-predict", description="How likely a Kickstarter campaign is to reach its goal, before launch, and why."
@@ -609,7 +614,7 @@ def _parser() -> argparse.ArgumentParser:
             f"--{field.replace('_', '-')}",
             *{"launched_at": ["--launch"], "created_at": ["--created"], "parent": ["--parent-category"]}.get(field, []),
         ]
-        parser.add_argument(*names, dest=field, help=text or None)
+        parser.add_argument(*names, dest=field, type=_utf8, help=text or None)
     return parser
 
 
