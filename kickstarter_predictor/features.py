@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Mapping, NamedTuple, Sequence
 
 import mmh3, numpy as np
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from .stage import InputError, atomic, brief, lazy, logger, printable, read_json, root
 
@@ -663,12 +663,15 @@ class Checked(BaseModel):
     model_config = ConfigDict(strict=True, allow_inf_nan=False)
 
 
+_Share = Annotated[float, Field(ge=0, le=1)]
+
+
 class _Rates(Checked):
-    category: dict[str, float]
-    parent: dict[str, float]
-    country: dict[str, float]
-    currency: dict[str, float]
-    category_year: dict[str, float] = {}
+    category: dict[str, _Share]
+    parent: dict[str, _Share]
+    country: dict[str, _Share]
+    currency: dict[str, _Share]
+    category_year: dict[str, _Share] = {}
 
 
 def _with_all(medians: dict) -> dict:
@@ -681,11 +684,11 @@ class EncoderFile(Checked):
     "What encoder.json holds."
 
     rates: _Rates
-    prior: float
+    prior: _Share
     medians: Annotated[dict[str, float], AfterValidator(_with_all)]
     bias: dict[Literal["name", "blurb"], float]
 
-# %% ../nbs/04_features.ipynb #2708f893
+# %% ../nbs/04_features.ipynb #1c1d22b6
 def to_encoder(files: Mapping[str, bytes]) -> Encoder:
     "The encoder that `save_encoder` wrote as encoder.json and text.npz, from the content of these `files`. Raises InputError that names the one that is wrong, KeyError if one is missing."
     about, a = read_json(files["encoder.json"], EncoderFile, "encoder.json"), to_arrays(files["text.npz"], "text.npz")
@@ -705,7 +708,7 @@ def load_encoder(folder: Path) -> Encoder:
     "The encoder that `save_encoder` wrote to `folder`."
     return to_encoder({name: (Path(folder) / name).read_bytes() for name in ("encoder.json", "text.npz")})
 
-# %% ../nbs/04_features.ipynb #51764dc6
+# %% ../nbs/04_features.ipynb #1ba23826
 def _names(folder: Path) -> set[str]:
     return {p.name for p in Path(folder).iterdir() if not p.name.startswith(".")} - {"model.json"}
 

@@ -83,7 +83,7 @@ Count = Annotated[int, BeforeValidator(_number), Field(ge=0, le=1000)]
 Text = Annotated[str, Field(strict=True)]
 Label = Annotated[Text, Field(max_length=200), AfterValidator(_plain)]
 
-# %% ../nbs/07_predict.ipynb #03620a53
+# %% ../nbs/07_predict.ipynb #a0be6168
 class Campaign(BaseModel):
     "A campaign as its creator knows it before launch. Amounts in `currency`, `days` the length of the campaign, times in UTC."
 
@@ -261,7 +261,7 @@ def layout(about: Mapping) -> Layout:
         np.array([unique.index(i) for i in made_of]),
     )
 
-# %% ../nbs/07_predict.ipynb #7118161d
+# %% ../nbs/07_predict.ipynb #ccd187f6
 QUESTIONS = ("population", "crawl")
 _Share, _Whole = Annotated[float, Field(ge=0, le=1)], Annotated[int, Field(ge=0)]
 _Pair = Annotated[str, Field(pattern="/")]  # Parent/Category
@@ -308,7 +308,7 @@ class _Source(Checked):
     n: _Whole
     published: bool
 
-# %% ../nbs/07_predict.ipynb #f5883392
+# %% ../nbs/07_predict.ipynb #aabd72af
 def _known(names: list[str]) -> list[str]:
     for name, n in Counter(names).items():
         if n > 1 or name not in _COLUMNS:
@@ -401,7 +401,7 @@ def _own() -> Path | None:
     except (ValueError, TypeError, KeyError, OSError, RecursionError):
         return path  # `load_predictor` tells what is wrong with it
 
-# %% ../nbs/07_predict.ipynb #e9a12ac3
+# %% ../nbs/07_predict.ipynb #0d741809
 _UNREADABLE = (ValueError, KeyError, IndexError, TypeError, OSError, ImportError)
 
 
@@ -415,7 +415,7 @@ def load_predictor(folder: str | Path | None = None, question: str = "population
         raise InputError(f"model = {brief(folder)}: must be the name of a folder, or `packaged`")
     own = _own() if folder is None else None
     packaged = str(folder) == "packaged" or (folder is None and own is None)
-    place = "packaged" if packaged else printable(str(folder or "artifacts/model"))
+    place = "packaged" if packaged else printable(str(folder or "artifacts/model"))[:300]
     remedy = "install the library again" if packaged else "run `dvc repro` to make it anew, or take the model `packaged`"
     try:
         path = PACKAGED if packaged else own or Path(folder)
@@ -424,7 +424,8 @@ def load_predictor(folder: str | Path | None = None, question: str = "population
     except InputError as e:
         raise InputError(f"{place}: {e}; {remedy}") from None
     except _UNREADABLE as e:
-        raise InputError(f"{place}: its model cannot be read ({type(e).__name__}: {brief(str(e))}); {remedy}") from None
+        why = printable(getattr(e, "strerror", None) or str(e))[:100]
+        raise InputError(f"{place}: its model cannot be read ({type(e).__name__}: {why}); {remedy}") from None
     if not found:
         raise InputError(f"{place}: holds no model for the question {question!r}; run `dvc repro` to make one, or name another folder")
     if question != found.about.get("question", "crawl") and packaged:
@@ -682,6 +683,8 @@ def predict_many(frame: pd.DataFrame, predictor: Predictor | None = None) -> pd.
 @contextmanager
 def _stored(snapshot: str | Path):
     "`snapshot` as a path that can be read again: standard input (`-`) and what comes through a pipe is copied into a temporary file first."
+    if snapshot == "":
+        raise InputError("the snapshot has an empty name; name a file or a folder, or - for standard input")
     path = Path(snapshot)
     if snapshot != "-" and not path.is_fifo():
         yield path
@@ -698,7 +701,7 @@ def _stored(snapshot: str | Path):
             raise InputError(f"{name}: cannot be copied to {tmp} ({e.strerror})") from None
         yield copy
 
-# %% ../nbs/07_predict.ipynb #6e7a3e36
+# %% ../nbs/07_predict.ipynb #3c261dbc
 def score_snapshot(
     snapshot: str | Path, out: Path, model: str | Path | None = None, question: str = "auto", quiet: bool = False
 ) -> dict[str, int]:
@@ -791,7 +794,7 @@ def _parser() -> argparse.ArgumentParser:
         parser.add_argument(*names, dest=field, help=text or None)
     return parser
 
-# %% ../nbs/07_predict.ipynb #f91f1045
+# %% ../nbs/07_predict.ipynb #2be53c13
 _LONGEST = 1_000_000  # bytes of a campaign in JSON
 
 
@@ -804,14 +807,14 @@ def _once(pairs: list[tuple]) -> dict:
 
 def _fields(place: str) -> dict:
     "The fields of a campaign in the JSON file `place`, or on standard input (`-`): in UTF-8, or in another Unicode that begins as such."
-    name = "standard input" if place == "-" else printable(place)
+    name = "standard input" if place == "-" else printable(place)[:300] or "''"
     if place == "-" and sys.stdin is None:
         raise InputError(f"{name}: is closed")
     try:
         with nullcontext(sys.stdin.buffer) if place == "-" else open(place, "rb") as file:
             data = file.read(_LONGEST + 1)
-        if len(data) > _LONGEST:
-            raise InputError(f"is longer than {_LONGEST:,} bytes, which no campaign is")
+        if not data or len(data) > _LONGEST:
+            raise InputError(f"is longer than {_LONGEST:,} bytes, which no campaign is" if data else "is empty")
         read = json.loads(data, object_pairs_hook=_once)
     except InputError as e:
         raise InputError(f"{name}: {e}") from None
@@ -869,6 +872,6 @@ def main(argv: list[str] | None = None) -> int:
         print(f"kickstarter-predict: {e}", file=sys.stderr)
         return 1
 
-# %% ../nbs/07_predict.ipynb #50a1dd57
+# %% ../nbs/07_predict.ipynb #f90c1720
 if __name__ == "__main__" and "ipykernel" not in sys.modules:
     sys.exit(main())

@@ -51,7 +51,7 @@ class lazy:
 class InputError(ValueError):
     "What a person gave cannot be used; the message is one line that names it and says what to do."
 
-# %% ../nbs/00_stage.ipynb #6c971dfd
+# %% ../nbs/00_stage.ipynb #731d0cb4
 def printable(text: str) -> str:
     "`text` with every character that is not printed (control characters, line breaks, half a surrogate pair) as its escape sequence."
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
@@ -152,7 +152,7 @@ def write_json(path: Path, value, digits: int = 6) -> None:
     with atomic(path) as part:
         part.write_text(json.dumps(rounded(value, digits), indent=1, sort_keys=True, ensure_ascii=False) + "\n")
 
-# %% ../nbs/00_stage.ipynb #566be5c8
+# %% ../nbs/00_stage.ipynb #95bf4057
 def read_json(data: bytes, kind, name: str):
     "What the JSON `data` holds, once it is of the type `kind` (as pydantic understands it); else an InputError with the `name` of the file, the first key that is wrong, and why."
     import pydantic
@@ -162,8 +162,9 @@ def read_json(data: bytes, kind, name: str):
     except pydantic.ValidationError as e:
         first = e.errors(include_url=False)[0]
         key = printable(".".join(map(str, first["loc"])))[:200]
-        value = "" if first["type"] in ("missing", "json_invalid") else f" = {brief(first['input'])}"
-        raise InputError(f"{name}: {key}{value}{': ' if key else ''}{first['msg'][0].lower()}{first['msg'][1:]}") from None
+        value = f" = {brief(first['input'])}" if key and first["type"] != "missing" else ""
+        why = first["msg"].removeprefix("Value error, ")
+        raise InputError(f"{name}: {key}{value}{': ' if key else ''}{why[0].lower()}{why[1:]}") from None
     return json.loads(data)
 
 # %% ../nbs/00_stage.ipynb #52d34299
