@@ -83,7 +83,7 @@ Count = Annotated[int, BeforeValidator(_number), Field(ge=0, le=1000)]
 Text = Annotated[str, Field(strict=True)]
 Label = Annotated[Text, Field(max_length=200), AfterValidator(_plain)]
 
-# %% ../nbs/07_predict.ipynb #a0be6168
+# %% ../nbs/07_predict.ipynb #a10544a3
 class Campaign(BaseModel):
     "A campaign as its creator knows it before launch. Amounts in `currency`, `days` the length of the campaign, times in UTC."
 
@@ -261,7 +261,7 @@ def layout(about: Mapping) -> Layout:
         np.array([unique.index(i) for i in made_of]),
     )
 
-# %% ../nbs/07_predict.ipynb #ccd187f6
+# %% ../nbs/07_predict.ipynb #9f81a902
 QUESTIONS = ("population", "crawl")
 _Share, _Whole = Annotated[float, Field(ge=0, le=1)], Annotated[int, Field(ge=0)]
 _Pair = Annotated[str, Field(pattern="/")]  # Parent/Category
@@ -308,7 +308,7 @@ class _Source(Checked):
     n: _Whole
     published: bool
 
-# %% ../nbs/07_predict.ipynb #aabd72af
+# %% ../nbs/07_predict.ipynb #8fe4ea0d
 def _known(names: list[str]) -> list[str]:
     for name, n in Counter(names).items():
         if n > 1 or name not in _COLUMNS:
@@ -401,7 +401,7 @@ def _own() -> Path | None:
     except (ValueError, TypeError, KeyError, OSError, RecursionError):
         return path  # `load_predictor` tells what is wrong with it
 
-# %% ../nbs/07_predict.ipynb #0d741809
+# %% ../nbs/07_predict.ipynb #2ce751d3
 _UNREADABLE = (ValueError, KeyError, IndexError, TypeError, OSError, ImportError)
 
 
@@ -650,7 +650,7 @@ def probabilities(campaigns: list[Campaign], predictor: Predictor) -> np.ndarray
 def what_if(campaign: Mapping | Campaign, field: str, values, predictor: Predictor | None = None) -> pd.Series:
     "The probability of `campaign` with `field` (such as goal or days) put to each of `values`, all else equal; indexed by the values. Raises InputError as `predict`."
     predictor, given = predictor or load_predictor(), to_campaign(campaign).model_dump()
-    field = next(iter(_named({field: None})))
+    (field,) = _named({field if isinstance(field, str) else brief(field): None})
     try:
         values = list(values)
     except TypeError:
@@ -664,6 +664,11 @@ def what_if(campaign: Mapping | Campaign, field: str, values, predictor: Predict
     )
 
 
+def _missing(value) -> bool:
+    "Whether a table has nothing there: None, or a number or time that is not itself."
+    return value is None or value is pd.NA or (isinstance(value, (float, np.floating, datetime, np.datetime64)) and value != value)
+
+
 def predict_many(frame: pd.DataFrame, predictor: Predictor | None = None) -> pd.DataFrame:
     "`probability` and `base_rate` of each row of `frame`, whose columns are `Campaign`'s fields; same index. Raises InputError that names row and field."
     predictor, campaigns = predictor or load_predictor(), []
@@ -671,9 +676,9 @@ def predict_many(frame: pd.DataFrame, predictor: Predictor | None = None) -> pd.
         raise InputError(f"frame = {brief(frame)}: must be a table, one campaign a row")
     if not frame.columns.is_unique:
         raise InputError(f"{brief(frame.columns[frame.columns.duplicated()][0])}: is the name of two columns; leave one")
-    for at, row in zip(frame.index, frame.astype(object).where(frame.notna(), None).to_dict("records")):
+    for at, row in zip(frame.index, frame.astype(object).to_dict("records")):
         try:
-            campaigns.append(to_campaign({k: v for k, v in row.items() if v is not None}))
+            campaigns.append(to_campaign({k: v for k, v in row.items() if not _missing(v)}))
         except InputError as e:
             raise InputError(f"row {brief(at)}: {e}") from None
     rates = [base_rate(c.parent or predictor.about["parents"].get(c.category), c.category, predictor.about)[1]["rate"] for c in campaigns]
@@ -701,7 +706,7 @@ def _stored(snapshot: str | Path):
             raise InputError(f"{name}: cannot be copied to {tmp} ({e.strerror})") from None
         yield copy
 
-# %% ../nbs/07_predict.ipynb #3c261dbc
+# %% ../nbs/07_predict.ipynb #9e6f77fc
 def score_snapshot(
     snapshot: str | Path, out: Path, model: str | Path | None = None, question: str = "auto", quiet: bool = False
 ) -> dict[str, int]:
@@ -794,7 +799,7 @@ def _parser() -> argparse.ArgumentParser:
         parser.add_argument(*names, dest=field, help=text or None)
     return parser
 
-# %% ../nbs/07_predict.ipynb #2be53c13
+# %% ../nbs/07_predict.ipynb #9bc63eb3
 _LONGEST = 1_000_000  # bytes of a campaign in JSON
 
 
@@ -872,6 +877,6 @@ def main(argv: list[str] | None = None) -> int:
         print(f"kickstarter-predict: {e}", file=sys.stderr)
         return 1
 
-# %% ../nbs/07_predict.ipynb #f90c1720
+# %% ../nbs/07_predict.ipynb #a0a3d169
 if __name__ == "__main__" and "ipykernel" not in sys.modules:
     sys.exit(main())
