@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .features import Encoder, auc, save_encoder
+from .features import Encoder, auc, save_encoder, seal
 from .stage import atomic_folder, lazy, logger, write_json
 from .tune import BLEND, Model, blend_shares, blended, fit_blend, fit_family, logit, make_fold, save_model, sigmoid, within
 
@@ -354,4 +354,5 @@ def save_predictor(folder: Path, model: Model, encoder: Encoder, about: dict) ->
         write_json(part / "model.json", about | {"family": model.family}, digits=9)
         found = version(part)
         write_json(part / "model.json", about | {"family": model.family, "version": found}, digits=9)
+        seal(part)
     return found

@@ -5,17 +5,20 @@
 # %% ../nbs/04_features.ipynb #9e00a8b9
 from __future__ import annotations
 
-import io, json, math, re, struct, zipfile, zlib
+import hashlib, io, json, math, re, struct, zipfile, zlib
 from datetime import date
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Mapping, NamedTuple, Sequence
+from typing import Annotated, Any, Literal, Mapping, NamedTuple, Sequence
 
 import mmh3, numpy as np
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from .stage import InputError, atomic, atomic_folder, lazy, logger, root
+from kickstarter_predictor.stage import (
+    InputError, atomic, atomic_folder, brief, lazy, logger, printable, read_json, root,
+)
 
 log, pd = logger("features"), lazy("pandas")
 
@@ -24,9 +27,9 @@ __all__ = ['log', 'pd', 'KNOWN', 'DERIVED', 'STRENGTH', 'SHAPE', 'INPUTS', 'LEVE
            'ORDER', 'Known', 'LeakageError', 'check_known', 'auc', 'auc_alone', 'shrunk_rates', 'out_of_fold', 'shape',
            'roundness', 'clock', 'calendar', 'numbers', 'levels', 'inputs', 'hashes', 'count', 'count_texts',
            'TextScore', 'TextTable', 'one_hot', 'design', 'short', 'fit_texts', 'Encoder', 'text_feature',
-           'fit_encoder', 'save_arrays', 'load_arrays', 'save_encoder', 'load_encoder', 'folds', 'feature_table',
-           'vocabulary', 'numbered', 'codes', 'matrix', 'input_of', 'quick_auc', 'by_input', 'gains', 'latent',
-           'evidence', 'beside']
+           'fit_encoder', 'save_arrays', 'to_arrays', 'save_encoder', 'Checked', 'EncoderFile', 'to_encoder',
+           'load_encoder', 'seal', 'unseal', 'folds', 'feature_table', 'vocabulary', 'numbered', 'codes', 'matrix',
+           'input_of', 'quick_auc', 'by_input', 'gains', 'latent', 'Evidence', 'evidence', 'beside']
 
 # %% ../nbs/04_features.ipynb #a8ad07ac
 _FIELDS = """
@@ -624,13 +627,16 @@ def save_arrays(arrays: Mapping[str, np.ndarray], path: Path) -> None:
             archive.writestr(member, data.getvalue(), zipfile.ZIP_DEFLATED)
 
 
-def load_arrays(path: Path) -> dict[str, np.ndarray]:
-    "The arrays that `save_arrays` wrote to `path`. Raises ValueError that names it if it is damaged."
+_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, KeyError, NotImplementedError, RuntimeError, MemoryError, struct.error)
+
+
+def to_arrays(data: bytes, name: str) -> dict[str, np.ndarray]:
+    "The arrays in the content `data` of a file that `save_arrays` wrote. Raises InputError that calls it `name` if it is damaged."
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             return dict(arrays)
-    except (zipfile.BadZipFile, zlib.error, EOFError) as e:
-        raise ValueError(f"{Path(path).name}: {e}") from None
+    except _DAMAGED as e:
+        raise InputError(f"{name}: is damaged ({brief(str(e))})") from None
 
 # %% ../nbs/04_features.ipynb #a025d859
 def save_encoder(encoder: Encoder, folder: Path) -> None:
@@ -653,12 +659,98 @@ def save_encoder(encoder: Encoder, folder: Path) -> None:
     save_arrays(arrays, folder / "text.npz")
 
 
+class Checked(BaseModel):
+    "A type for `read_json`: numbers must be numbers and finite, texts texts; keys that it does not name are let through."
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+
+_Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Rates(Checked):
+    category: dict[str, _Share]
+    parent: dict[str, _Share]
+    country: dict[str, _Share]
+    currency: dict[str, _Share]
+    category_year: dict[str, _Share] = {}
+
+
+def _with_all(medians: dict) -> dict:
+    if "" not in medians:
+        raise ValueError("has no median of all campaigns, which is the one of the category ''")
+    return medians
+
+
+class EncoderFile(Checked):
+    "What encoder.json holds."
+
+    rates: _Rates
+    prior: _Share
+    medians: Annotated[dict[str, float], AfterValidator(_with_all)]
+    bias: dict[Literal["name", "blurb"], float]
+
+# %% ../nbs/04_features.ipynb #1c1d22b6
+def to_encoder(files: Mapping[str, bytes]) -> Encoder:
+    "The encoder that `save_encoder` wrote as encoder.json and text.npz, from the content of these `files`. Raises InputError that names the one that is wrong, KeyError if one is missing."
+    about, a = read_json(files["encoder.json"], EncoderFile, "encoder.json"), to_arrays(files["text.npz"], "text.npz")
+    try:
+        texts = {c: TextScore([a[f"{c}_idf_words"], a[f"{c}_idf_characters"]], a[f"{c}_weights"], bias) for c, bias in about["bias"].items()}
+    except KeyError as e:
+        raise InputError(f"text.npz: has no {e.args[0]}, which encoder.json tells of") from None
+    size = max((len(t.weights) for t in texts.values() if t.weights.ndim), default=0) // 2
+    lengths = {"weights": 2 * size}
+    for name, array in a.items():
+        if array.shape != (lengths.get(name.partition("_")[2], size),) or array.dtype.kind != "f" or not np.isfinite(array).all():
+            raise InputError(f"text.npz: {printable(name)} does not hold {size} weights")
+    return Encoder(about["rates"], about["prior"], texts, about["medians"])
+
+
 def load_encoder(folder: Path) -> Encoder:
     "The encoder that `save_encoder` wrote to `folder`."
-    about = json.loads((Path(folder) / "encoder.json").read_text(encoding="utf-8"))
-    a = load_arrays(Path(folder) / "text.npz")
-    texts = {c: TextScore([a[f"{c}_idf_words"], a[f"{c}_idf_characters"]], a[f"{c}_weights"], bias) for c, bias in about["bias"].items()}
-    return Encoder(about["rates"], about["prior"], texts, about["medians"])
+    return to_encoder({name: (Path(folder) / name).read_bytes() for name in ("encoder.json", "text.npz")})
+
+# %% ../nbs/04_features.ipynb #1ba23826
+def _names(folder: Path) -> set[str]:
+    return {p.name for p in Path(folder).iterdir() if not p.name.startswith(".")} - {"model.json"}
+
+
+def _checksums(about: Mapping, files: Mapping[str, bytes]) -> dict[str, Any]:
+    sums = {"files": {name: hashlib.sha256(data).hexdigest() for name, data in sorted(files.items())}}
+    told = json.dumps({k: v for k, v in about.items() if k != "checksum"} | sums, sort_keys=True)
+    return sums | {"checksum": hashlib.sha256(told.encode("ascii")).hexdigest()}
+
+
+def seal(folder: Path) -> None:
+    "Write to model.json in `folder` the SHA-256 of every other file there, as `files`, and of what it then says itself, as `checksum`. Hidden files do not count."
+    folder = Path(folder)
+    about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    files = {name: (folder / name).read_bytes() for name in _names(folder)}
+    with atomic(folder / "model.json") as part:
+        told = json.dumps(about | _checksums(about, files), indent=1, sort_keys=True, ensure_ascii=False)
+        part.write_text(told + "\n", encoding="utf-8")
+
+
+def unseal(folder: Path, kind) -> tuple[dict, dict[str, bytes]]:
+    "(model.json of `folder`, of the type `kind`; {name: content} of its other files), all as `seal` found them. Raises InputError that names the first file that is not."
+    folder = Path(folder)
+    about = read_json((folder / "model.json").read_bytes(), kind, "model.json")
+    if not isinstance(about.get("files"), dict) or not isinstance(about.get("checksum"), str):
+        raise InputError("model.json: has no checksums, for it is from an earlier release")
+    names = _names(folder)
+    for name in sorted(names ^ about["files"].keys()):
+        raise InputError(f"{printable(name)}: {'is missing' if name in about['files'] else 'is none of the files that model.json tells of'}")
+    for name in sorted(names):
+        if not (folder / name).is_file():
+            raise InputError(f"{printable(name)}: is no file")
+    files = {name: (folder / name).read_bytes() for name in names}
+    now = _checksums(about, files)
+    for name in sorted(names):
+        if now["files"][name] != about["files"][name]:
+            raise InputError(f"{printable(name)}: is damaged, or was changed after the model was saved")
+    if now["checksum"] != about["checksum"]:
+        raise InputError("model.json: is damaged, or was changed after the model was saved")
+    return about, files
 
 # %% ../nbs/04_features.ipynb #ef76ec87
 def folds(y: np.ndarray, groups: np.ndarray, n: int = 5, seed: int = 0) -> np.ndarray:
@@ -867,10 +959,19 @@ def latent(counts, train: np.ndarray, dimensions: int = 16, seed: int = 0) -> np
     return TruncatedSVD(dimensions, random_state=seed).fit(rows[train]).transform(rows).astype(np.float32)
 
 # %% ../nbs/04_features.ipynb #83e43b75
+class Evidence(Checked):
+    "What evidence.json holds of a run."
+
+    n: int
+    gains: dict[str, dict[str, float]]
+    leaks: dict[str, float]
+    protocols: dict[str, dict[str, Any]]
+
+
 def evidence() -> dict[str, dict]:
     "What the pipeline measured on real campaigns when the packaged model was made, by the name of the data: {} if there is none. Shapes as in reports/features.json and reports/metrics.json."
     path = root() / "kickstarter_predictor" / "packaged" / "evidence.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return read_json(path.read_bytes(), dict[str, Evidence], path.name) if path.exists() else {}
 
 
 def beside(table: pd.DataFrame, key: str, get, title: str) -> pd.DataFrame:

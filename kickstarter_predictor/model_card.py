@@ -11,6 +11,7 @@ __all__ = ['log', 'ASKED', 'LIMIT', 'table', 'figure', 'of_hundred', 'auc_text',
 import argparse, json, shutil, sys, tempfile
 from pathlib import Path
 
+from .features import seal
 from .scratch import run_elsewhere
 from .stage import InputError, atomic, atomic_folder, command, logger, root
 
@@ -366,6 +367,7 @@ def pack(folder: Path, target: Path, evidence: dict | None = None) -> dict:
         shutil.copytree(folder, part, dirs_exist_ok=True)
         (part / "model_card.md").write_text(card({}, about, about, evidence), encoding="utf-8")
         (part / "evidence.json").write_text(json.dumps(evidence or {}, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+        seal(part)
     return about
 
 

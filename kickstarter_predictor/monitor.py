@@ -5,20 +5,22 @@
 # %% auto #0
 __all__ = ['MIN_EVENTS', 'MIN_CLASS', 'LINES', 'NUMBERS', 'LEVELS', 'PRACTICAL', 'PACKAGED', 'ended', 'auc_spread',
            'promised_auc', 'Kept', 'kept', 'alarms', 'by_month', 'alarm_rates', 'inputs', 'counted', 'reference',
-           'Drift', 'stability', 'drift', 'drift_rate', 'read_reference', 'make_reference', 'main']
+           'Drift', 'stability', 'drift', 'drift_rate', 'FieldReference', 'read_reference', 'make_reference', 'main']
 
 # %% ../nbs/10_monitor.ipynb #201c0c2b
 import argparse, json, sys, tempfile
 from collections import Counter
 from pathlib import Path
-from typing import Mapping, NamedTuple, Sequence
+from typing import Annotated, Mapping, NamedTuple, Sequence
 
 import numpy as np
 import pandas as pd
+from pydantic import Field
 from scipy.special import bdtrc, chdtri, ndtri
 
 from .explore import wilson
-from .stage import InputError, command, write_json
+from .features import Checked, seal
+from .stage import InputError, command, read_json, write_json
 
 # %% ../nbs/10_monitor.ipynb #1a4f48c1
 def ended(log: pd.DataFrame) -> pd.DataFrame:
@@ -232,14 +234,22 @@ def drift_rate(found: pd.DataFrame, trials: int, false_alarms: float = 0.01, siz
 PACKAGED = Path(__file__).parent / "packaged" if "__file__" in globals() else Path("../kickstarter_predictor/packaged")
 
 
+class FieldReference(Checked):
+    "What a reference tells of a field: how many rows had it, the edges of its bins if it is a number, and the share of each bin or level."
+
+    n: Annotated[int, Field(gt=0)]
+    shares: Annotated[dict[str, Annotated[float, Field(ge=0, le=1)]], Field(min_length=1)]
+    edges: list[float] = None
+
+
 def read_reference(path: Path | None = None) -> dict:
     "The reference of the packaged model, or of the file `path`. Raises InputError if it is not there or is none."
     path = Path(path or PACKAGED / "reference.json")
     try:
-        read = json.loads(path.read_text(encoding="utf-8"))
-        return {f: v for f, v in read.items() if v["shares"] and v["n"]}
-    except (OSError, ValueError, KeyError, TypeError):
-        raise InputError(f"{path.name}: no reference; make it by python -m kickstarter_predictor.monitor reference --data <snapshots>") from None
+        return read_json(path.read_bytes(), dict[str, FieldReference], path.name)
+    except (OSError, InputError) as e:
+        why = str(e) if isinstance(e, InputError) else f"{path.name}: no reference"
+        raise InputError(f"{why}; make it by python -m kickstarter_predictor.monitor reference --data <snapshots>") from None
 
 
 def make_reference(pattern: str, out: Path | None = None) -> dict:
@@ -259,6 +269,8 @@ def make_reference(pattern: str, out: Path | None = None) -> dict:
         acquire(source, Path(tmp) / "projects.parquet", quiet=True)
         made = reference(inputs(clean(pd.read_parquet(Path(tmp) / "projects.parquet"))[0]))
     write_json(out or PACKAGED / "reference.json", made)
+    if not out:
+        seal(PACKAGED)
     return made
 
 # %% ../nbs/10_monitor.ipynb #cdeddbc9

@@ -5,67 +5,102 @@
 # %% ../nbs/07_predict.ipynb #955f4529
 from __future__ import annotations
 
-import argparse, ctypes, json, math, os, runpy, sys, tempfile, weakref
+import argparse, ctypes, json, math, os, runpy, shutil, sys, tempfile, weakref
 from collections import Counter
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta, timezone
+from decimal import Decimal
 from functools import cached_property, lru_cache
 from importlib.util import find_spec
+from numbers import Real
 from pathlib import Path
-from typing import Annotated, Mapping, NamedTuple
+from typing import Annotated, Literal, Mapping, NamedTuple
 
 import numpy as np
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from .clean import ROUND_RATES, clean_text, launch_fields, repair_rules
 from .evaluate import calibrated
-from .features import LEARNED, LEVELS, NUMBERS, Encoder, codes, input_of, inputs, levels, load_encoder, numbered, numbers
-from .stage import InputError, atomic, command, lazy, logger, output, root
+from kickstarter_predictor.features import (
+    LEARNED, LEVELS, NUMBERS, Checked, Encoder, codes, input_of, inputs, levels, numbered, numbers, to_encoder, unseal,
+)  # fmt: skip
+from .stage import InputError, atomic, brief, command, lazy, logger, output, printable, root
 from .population import shift_of
-from .tune import Model, load_model
+from .tune import BLEND, FAMILIES, Model, to_model
 
 log, pd = logger("predict"), lazy("pandas")
 
 # %% auto #0
-__all__ = ['log', 'pd', 'Time', 'PACKAGED', 'QUESTIONS', 'Campaign', 'to_campaign', 'Trees', 'Layout', 'layout', 'Predictor',
-           'load_predictor', 'to_columns', 'vectors', 'shifted', 'contributions', 'phrase', 'Reason', 'Prediction',
-           'base_rate', 'notes', 'interval', 'reasons', 'predict', 'probabilities', 'what_if', 'predict_many',
-           'score_snapshot', 'as_text', 'main']
+__all__ = ['log', 'pd', 'YEARS', 'Time', 'Number', 'Count', 'Text', 'Label', 'ALIASES', 'QUESTIONS', 'PACKAGED', 'Campaign',
+           'to_campaign', 'Trees', 'Layout', 'layout', 'About', 'Predictor', 'load_predictor', 'to_columns', 'vectors',
+           'shifted', 'contributions', 'phrase', 'Reason', 'Prediction', 'base_rate', 'notes', 'interval', 'reasons',
+           'predict', 'probabilities', 'what_if', 'predict_many', 'score_snapshot', 'as_text', 'main']
 
 # %% ../nbs/07_predict.ipynb #be7cd35e
+YEARS = 2009, 2100
+_WHEN = "must be a date such as 2026-12-01, or a time such as 2026-12-01T18:30"
+
+
 def _utc(value):
+    if isinstance(value, np.datetime64):
+        value = value.astype("datetime64[us]").item()
     if isinstance(value, str):
         try:
             value = datetime.fromisoformat(value)
-        except ValueError:
-            raise ValueError("must be a date such as 2026-12-01, or a time such as 2026-12-01T18:30") from None
+        except (ValueError, OverflowError):
+            raise ValueError(_WHEN) from None
     if isinstance(value, date) and not isinstance(value, datetime):
         value = datetime(value.year, value.month, value.day)
-    if isinstance(value, datetime):
-        return value.astimezone(timezone.utc) if value.tzinfo else value.replace(tzinfo=timezone.utc)
-    raise ValueError("must be a date such as 2026-12-01, or a time such as 2026-12-01T18:30")
+    if not isinstance(value, datetime) or value != value:  # pandas' NaT is a datetime that is not itself
+        raise ValueError(_WHEN)
+    if not YEARS[0] <= value.year <= YEARS[1]:
+        raise ValueError(f"must lie in the years {YEARS[0]} to {YEARS[1]}")
+    value = datetime.combine(value.date(), value.time(), value.tzinfo)  # a datetime also where it was pandas' Timestamp
+    return value.replace(tzinfo=timezone.utc) if value.utcoffset() is None else value.astimezone(timezone.utc)
+
+
+def _number(value):
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool) or not isinstance(value, (Real, Decimal)):
+        raise ValueError("must be a number")
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError("is out of all proportion") from None
+
+
+def _plain(text: str) -> str:
+    if any(c < " " or "\x7f" <= c < "\xa0" for c in text):
+        raise ValueError("must not hold control characters")
+    return text
 
 
 Time = Annotated[datetime, BeforeValidator(_utc)]
+Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
+Count = Annotated[int, BeforeValidator(_number), Field(ge=0, le=1000)]
+Text = Annotated[str, Field(strict=True)]
+Label = Annotated[Text, Field(max_length=200), AfterValidator(_plain)]
 
-
+# %% ../nbs/07_predict.ipynb #a10544a3
 class Campaign(BaseModel):
     "A campaign as its creator knows it before launch. Amounts in `currency`, `days` the length of the campaign, times in UTC."
 
-    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True, populate_by_name=True)
-    name: Annotated[str, Field(min_length=1, max_length=200)]
-    goal: Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
-    launched_at: Annotated[Time, Field(validation_alias=AliasChoices("launched_at", "launch"))]
-    days: Annotated[float | None, Field(gt=0, le=92)] = None
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+    name: Annotated[Text, Field(min_length=1, max_length=200)]
+    goal: Annotated[Number, Field(gt=0, le=1e9)]
+    launched_at: Time
+    days: Annotated[Number | None, Field(gt=0, le=92)] = None
     deadline: Time | None = None
-    blurb: Annotated[str | None, Field(max_length=1000)] = None
-    currency: Annotated[str, Field(pattern="^[A-Z]{3}$")] = "USD"
-    country: Annotated[str | None, Field(pattern="^[A-Z]{2}$")] = None
-    category: str | None = None
-    parent: Annotated[str | None, Field(validation_alias=AliasChoices("parent", "parent_category"))] = None
-    created_at: Annotated[Time | None, Field(validation_alias=AliasChoices("created_at", "created"))] = None
-    earlier_campaigns: Annotated[int | None, Field(ge=0, le=1000)] = None
-    earlier_successes: Annotated[int | None, Field(ge=0, le=1000)] = None
+    blurb: Annotated[Text | None, Field(max_length=1000)] = None
+    currency: Annotated[Text, Field(pattern="^[A-Z]{3}$")] = "USD"
+    country: Annotated[Text | None, Field(pattern="^[A-Z]{2}$")] = None
+    category: Label | None = None
+    parent: Label | None = None
+    created_at: Time | None = None
+    earlier_campaigns: Count | None = None
+    earlier_successes: Count | None = None
     staff_pick: bool | None = None
     video: bool | None = None
 
@@ -85,6 +120,23 @@ class Campaign(BaseModel):
         return self
 
 # %% ../nbs/07_predict.ipynb #93900134
+ALIASES = {"launch": "launched_at", "created": "created_at", "parent_category": "parent"}
+
+
+def _named(fields: Mapping) -> dict:
+    "`fields` by the names that `Campaign` has for them. Raises InputError for a name that it has not, and for a field under two names."
+    named = {}
+    for key, value in fields.items():
+        name = ALIASES.get(key, key)
+        if name not in Campaign.model_fields:
+            shown = printable(key[:60]) if isinstance(key, str) else brief(key)
+            raise InputError(f"{shown}: unknown field; there are {', '.join(Campaign.model_fields)}")
+        if name in named:
+            raise InputError(f"{name}: stands there twice, also as {next(k for k, v in ALIASES.items() if v == name)}; leave one")
+        named[name] = value
+    return named
+
+
 def to_campaign(fields: Mapping) -> Campaign:
     "`fields` as a Campaign; an InputError that names the first wrong field, its value and what is allowed."
     if isinstance(fields, Campaign):
@@ -92,15 +144,13 @@ def to_campaign(fields: Mapping) -> Campaign:
     if not isinstance(fields, Mapping):
         raise InputError(f"a campaign is an object of names and values, not {type(fields).__name__}")
     try:
-        return Campaign.model_validate({str(k): v for k, v in fields.items()})
+        return Campaign.model_validate(_named(fields))
     except ValidationError as e:
-        first = e.errors()[0]
+        first = e.errors(include_url=False)[0]
         name, said = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")
-        if first["type"] == "extra_forbidden":
-            raise InputError(f"{name}: unknown field; there are {', '.join(Campaign.model_fields)}") from None
         if first["type"] == "missing":
             raise InputError(f"{name}: missing; a campaign needs name, goal, launched_at and days or deadline") from None
-        raise InputError(said if not name else f"{name} = {first['input']!r}: {said[0].lower()}{said[1:]}") from None
+        raise InputError(said if not name else f"{name} = {brief(first['input'])}: {said[0].lower()}{said[1:]}") from None
 
 # %% ../nbs/07_predict.ipynb #6ef51369
 @lru_cache(maxsize=1)
@@ -127,14 +177,14 @@ _MARGIN, _CONTRIBUTIONS = (
 
 
 class Trees:
-    "Boosted trees of the features `names`, from the file `path` in XGBoost's own format. Calling it with X (n, features) gives the log odds of success (n,), as a `Model` does."
+    "Boosted trees of the features `names`, from the content `data` of a file in XGBoost's own format, which must be as XGBoost wrote it. Calling it with X (n, features) gives the log odds of success (n,), as a `Model` does."
 
-    def __init__(self, path: Path, names: list[str]):
+    def __init__(self, data: bytes, names: list[str]):
         self._handle = ctypes.c_void_p()
         _call("XGBoosterCreate", None, ctypes.c_uint64(0), ctypes.byref(self._handle))
         weakref.finalize(self, _library().XGBoosterFree, self._handle)
         _call("XGBoosterSetParam", self._handle, b"nthread", b"1")
-        _call("XGBoosterLoadModel", self._handle, os.fsencode(path))
+        _call("XGBoosterLoadModelFromBuffer", self._handle, data, ctypes.c_uint64(len(data)))
         self._kinds = (ctypes.c_char_p * len(names))(*(b"c" if n.endswith("#") else b"q" for n in names))
         self._proxies = []  # those that no thread is using
 
@@ -191,10 +241,13 @@ class Layout(NamedTuple):
     of: np.ndarray
 
 
+_COLUMNS = [*NUMBERS, *LEARNED, "published", *(f"{c}#" for c in LEVELS)]
+
+
 def layout(about: Mapping) -> Layout:
     "The Layout of the model that `about` tells of."
     names, limits = about["names"], about.get("limits", {})
-    known = {n: i for i, n in enumerate([*NUMBERS, *LEARNED, "published", *(f"{c}#" for c in LEVELS)])}
+    known = {n: i for i, n in enumerate(_COLUMNS)}
     each = lambda value: np.array([value(n) for n in names], np.float32)
     made_of = [input_of(n) for n in names]
     unique = list(dict.fromkeys(made_of))
@@ -208,9 +261,96 @@ def layout(about: Mapping) -> Layout:
         np.array([unique.index(i) for i in made_of]),
     )
 
+# %% ../nbs/07_predict.ipynb #9f81a902
+QUESTIONS = ("population", "crawl")
+_Share, _Whole = Annotated[float, Field(ge=0, le=1)], Annotated[int, Field(ge=0)]
+_Pair = Annotated[str, Field(pattern="/")]  # Parent/Category
+
+
+class _Rate(Checked):
+    rate: _Share
+    n: _Whole
+
+
+class _BaseRates(Checked):
+    category: dict[_Pair, _Rate]
+    parent: dict[str, _Rate]
+    all: _Rate
+
+
+class _Levels(Checked):
+    country: list[str]
+
+
+class _Calibrator(Checked):
+    slope: float
+    intercept: float
+
+
+class _Spread(Checked):
+    score: Annotated[list[float], Field(min_length=1)]
+    sd: list[Annotated[float, Field(ge=0)]]
+
+    @model_validator(mode="after")
+    def _as_long(self):
+        if len(self.sd) != len(self.score) or self.score != sorted(self.score):
+            raise ValueError("must hold rising scores, with a standard deviation for each")
+        return self
+
+
+class _Training(Checked):
+    overreach: _Share
+    over_usd: float
+
+
+class _Source(Checked):
+    run_id: str
+    n: _Whole
+    published: bool
+
+# %% ../nbs/07_predict.ipynb #8fe4ea0d
+def _known(names: list[str]) -> list[str]:
+    for name, n in Counter(names).items():
+        if n > 1 or name not in _COLUMNS:
+            raise ValueError(f"{printable(name[:60])} is {'there twice' if n > 1 else 'no feature of this release'}")
+    return names
+
+
+class About(Checked):
+    "What model.json holds; fields with the default None may be left out."
+
+    version: str
+    question: Literal[*QUESTIONS] = "crawl"
+    family: Literal[*FAMILIES, BLEND]
+    data: str
+    synthetic: bool | float
+    names: Annotated[list[str], Field(min_length=1), AfterValidator(_known)]
+    vocabulary: list[tuple[Literal[*LEVELS], str]]
+    typical: dict[str, float]
+    fill: dict[str, float]
+    limits: dict[str, tuple[float, float]] = None
+    calibrator: _Calibrator
+    spread: _Spread = None
+    shifts: dict[str, float] = None
+    base_rates: _BaseRates
+    subcategories: list[_Pair] = None
+    levels: _Levels
+    usd_rates: dict[str, Annotated[float, Field(ge=0)] | None]
+    training: _Training = None
+    sources: list[_Source] = None
+    figures: dict[str, dict[str, float | None]] | dict[str, float | None]
+    files: dict[str, Annotated[str, Field(pattern="^[0-9a-f]{64}$")]] = None
+    checksum: str = None
+
+    @model_validator(mode="after")
+    def _complete(self):
+        for name in self.names:
+            if name not in self.typical:
+                raise ValueError(f"typical: has no value for {name}")
+        return self
+
 # %% ../nbs/07_predict.ipynb #534b6200
 PACKAGED = Path(__file__).parent / "packaged" if "__file__" in globals() else root() / "kickstarter_predictor" / "packaged"
-QUESTIONS = ("population", "crawl")
 
 
 @dataclass
@@ -229,12 +369,14 @@ class Predictor:
 
 @lru_cache(maxsize=4)
 def _load(folder: str, stamp: int, place: str) -> Predictor:
-    path = Path(folder)
-    about = json.loads((path / "model.json").read_text(encoding="utf-8"))
-    encoder = load_encoder(path)
+    about, files = unseal(Path(folder), About)
+    encoder = to_encoder(files)
     about["parents"] = _parents(about)
     log.info("model %s from %s", about["version"], place)
-    model = Trees(path / "booster.ubj", about["names"]) if (path / "booster.ubj").exists() else load_model(about["family"], path)
+    model = Trees(files["booster.ubj"], about["names"]) if "booster.ubj" in files else to_model(about["family"], files)
+    odds = model(np.array([[about["typical"][n] for n in about["names"]]], np.float32))
+    if odds.shape != (1,) or not np.isfinite(odds).all():
+        raise InputError("its model gives no number for a typical campaign")
     return Predictor(model, encoder, about, place)
 
 # %% ../nbs/07_predict.ipynb #d7ca6f95
@@ -252,29 +394,41 @@ def _own() -> Path | None:
     except InputError:
         return None
     about = path / "population" / "model.json"
-    try:
-        return path if about.exists() and not json.loads(about.read_text(encoding="utf-8"))["synthetic"] else None
-    except (ValueError, KeyError, OSError):
+    if not about.is_file():
         return None
+    try:
+        return None if json.loads(about.read_bytes())["synthetic"] else path
+    except (ValueError, TypeError, KeyError, OSError, RecursionError):
+        return path  # `load_predictor` tells what is wrong with it
+
+# %% ../nbs/07_predict.ipynb #2ce751d3
+_UNREADABLE = (ValueError, KeyError, IndexError, TypeError, OSError, ImportError)
 
 
 def load_predictor(folder: str | Path | None = None, question: str = "population") -> Predictor:
     """The predictor for `question` in `folder`; `packaged` is the library's own. Without a folder: the pipeline's, if trained on real campaigns, else the packaged one.
 
-    Kept in memory until the folder changes. Raises InputError if there is none, or none for the question."""
+    Kept in memory until the folder changes. Raises InputError if there is none, none for the question, or one that is not as it was saved."""
     if question not in QUESTIONS:
-        raise InputError(f"question = {question!r}: must be one of {', '.join(QUESTIONS)}")
-    place = "packaged" if str(folder) == "packaged" or (folder is None and _own() is None) else str(folder or "artifacts/model")
-    path = PACKAGED if place == "packaged" else Path(folder) if folder else _own()
-    if (path / question / "model.json").exists():
-        path = path / question
-    elif not (path / "model.json").exists():
-        raise InputError(f"{place}: holds no model for the question {question!r}; run `dvc repro` to make one, or name another folder")
+        raise InputError(f"question = {brief(question)}: must be one of {', '.join(QUESTIONS)}")
+    if folder is not None and not (isinstance(folder, (str, os.PathLike)) and str(folder)):
+        raise InputError(f"model = {brief(folder)}: must be the name of a folder, or `packaged`")
+    own = _own() if folder is None else None
+    packaged = str(folder) == "packaged" or (folder is None and own is None)
+    place = "packaged" if packaged else printable(str(folder or "artifacts/model"))[:300]
+    remedy = "install the library again" if packaged else "run `dvc repro` to make it anew, or take the model `packaged`"
     try:
-        found = _load(str(path.resolve()), (path / "model.json").stat().st_mtime_ns, place)
-    except (ValueError, KeyError, OSError, ImportError) as e:
-        raise InputError(f"{place}: its model cannot be read ({type(e).__name__}); run `dvc repro` to make it anew") from None
-    if question != found.about.get("question", "crawl") and place == "packaged":
+        path = PACKAGED if packaged else own or Path(folder)
+        path = next((p for p in (path / question, path) if (p / "model.json").is_file()), None)
+        found = path and _load(str(path.resolve()), (path / "model.json").stat().st_mtime_ns, place)
+    except InputError as e:
+        raise InputError(f"{place}: {e}; {remedy}") from None
+    except _UNREADABLE as e:
+        why = printable(getattr(e, "strerror", None) or str(e))[:100]
+        raise InputError(f"{place}: its model cannot be read ({type(e).__name__}: {why}); {remedy}") from None
+    if not found:
+        raise InputError(f"{place}: holds no model for the question {question!r}; run `dvc repro` to make one, or name another folder")
+    if question != found.about.get("question", "crawl") and packaged:
         raise InputError(f"packaged: answers for the population only; for the question {question!r} name a folder that the pipeline made")
     return found
 
@@ -496,6 +650,11 @@ def probabilities(campaigns: list[Campaign], predictor: Predictor) -> np.ndarray
 def what_if(campaign: Mapping | Campaign, field: str, values, predictor: Predictor | None = None) -> pd.Series:
     "The probability of `campaign` with `field` (such as goal or days) put to each of `values`, all else equal; indexed by the values. Raises InputError as `predict`."
     predictor, given = predictor or load_predictor(), to_campaign(campaign).model_dump()
+    (field,) = _named({field if isinstance(field, str) else brief(field): None})
+    try:
+        values = list(values)
+    except TypeError:
+        raise InputError(f"values = {brief(values)}: must be a list of values of {field}") from None
     if field == "days":
         given["deadline"] = None
     if field == "deadline":
@@ -505,25 +664,53 @@ def what_if(campaign: Mapping | Campaign, field: str, values, predictor: Predict
     )
 
 
+def _missing(value) -> bool:
+    "Whether a table has nothing there: None, or a number or time that is not itself."
+    return value is None or value is pd.NA or (isinstance(value, (float, np.floating, datetime, np.datetime64)) and value != value)
+
+
 def predict_many(frame: pd.DataFrame, predictor: Predictor | None = None) -> pd.DataFrame:
     "`probability` and `base_rate` of each row of `frame`, whose columns are `Campaign`'s fields; same index. Raises InputError that names row and field."
-    predictor = predictor or load_predictor()
-    campaigns = []
-    for at, row in zip(frame.index, frame.astype(object).where(frame.notna(), None).to_dict("records")):
+    predictor, campaigns = predictor or load_predictor(), []
+    if not isinstance(frame, pd.DataFrame):
+        raise InputError(f"frame = {brief(frame)}: must be a table, one campaign a row")
+    if not frame.columns.is_unique:
+        raise InputError(f"{brief(frame.columns[frame.columns.duplicated()][0])}: is the name of two columns; leave one")
+    for at, row in zip(frame.index, frame.astype(object).to_dict("records")):
         try:
-            campaigns.append(
-                to_campaign({k: v.to_pydatetime() if isinstance(v, pd.Timestamp) else v for k, v in row.items() if v is not None})
-            )
+            campaigns.append(to_campaign({k: v for k, v in row.items() if not _missing(v)}))
         except InputError as e:
-            raise InputError(f"row {at}: {e}") from None
+            raise InputError(f"row {brief(at)}: {e}") from None
     rates = [base_rate(c.parent or predictor.about["parents"].get(c.category), c.category, predictor.about)[1]["rate"] for c in campaigns]
     return pd.DataFrame({"probability": probabilities(campaigns, predictor), "base_rate": rates}, index=frame.index)
 
 # %% ../nbs/07_predict.ipynb #95a6657e
+@contextmanager
+def _stored(snapshot: str | Path):
+    "`snapshot` as a path that can be read again: standard input (`-`) and what comes through a pipe is copied into a temporary file first."
+    if snapshot == "":
+        raise InputError("the snapshot has an empty name; name a file or a folder, or - for standard input")
+    path = Path(snapshot)
+    if snapshot != "-" and not path.is_fifo():
+        yield path
+        return
+    name = "standard input" if snapshot == "-" else f"pipe {path.name}"
+    if snapshot == "-" and sys.stdin is None:
+        raise InputError(f"{name}: is closed")
+    with tempfile.TemporaryDirectory() as tmp:
+        copy = Path(tmp) / name
+        try:
+            with nullcontext(sys.stdin.buffer) if snapshot == "-" else open(path, "rb") as stream, open(copy, "wb") as file:
+                shutil.copyfileobj(stream, file, 1 << 20)
+        except OSError as e:
+            raise InputError(f"{name}: cannot be copied to {tmp} ({e.strerror})") from None
+        yield copy
+
+# %% ../nbs/07_predict.ipynb #9e6f77fc
 def score_snapshot(
-    snapshot: Path, out: Path, model: str | Path | None = None, question: str = "auto", quiet: bool = False
+    snapshot: str | Path, out: Path, model: str | Path | None = None, question: str = "auto", quiet: bool = False
 ) -> dict[str, int]:
-    """Write `id,probability` of every project of `snapshot` (file or folder) to the CSV `out`; {projects, rejected}.
+    """Write `id,probability` of every project of `snapshot` (file, folder or pipe; `-` for standard input) to the CSV `out`; {projects, rejected}.
 
     The question `auto` is the crawl's for records of its kind (those that tell of a staff pick) where `model` has an answer to it, and the population's for others."""
     chosen, out = (
@@ -535,8 +722,8 @@ def score_snapshot(
     )
     from kickstarter_predictor.acquire import acquire
 
-    with tempfile.TemporaryDirectory() as tmp:
-        provenance, _ = acquire(snapshot, Path(tmp) / "projects.parquet", quiet=quiet)
+    with _stored(snapshot) as stored, tempfile.TemporaryDirectory() as tmp:
+        provenance, _ = acquire(stored, Path(tmp) / "projects.parquet", quiet=quiet)
         projects = pd.read_parquet(Path(tmp) / "projects.parquet")
     for rule in repair_rules():
         projects = rule.mend(projects)
@@ -595,7 +782,7 @@ def _parser() -> argparse.ArgumentParser:
         "kickstarter-predict", description="How likely a Kickstarter campaign is to reach its goal, before launch, and why."
     )
     parser.add_argument("--json", metavar="FILE", help="read the campaign's fields from a JSON object in FILE; - for standard input")
-    parser.add_argument("--batch", metavar="SNAPSHOT", help="score every project of a snapshot (file or folder) into --out")
+    parser.add_argument("--batch", metavar="SNAPSHOT", help="score every project of a snapshot (file, folder or pipe; - for standard input) into --out")
     parser.add_argument("--out", metavar="CSV", help="where --batch writes id,probability; - for standard output")
     parser.add_argument(
         "--model",
@@ -617,23 +804,45 @@ def _parser() -> argparse.ArgumentParser:
         parser.add_argument(*names, dest=field, type=_utf8, help=text or None)
     return parser
 
+# %% ../nbs/07_predict.ipynb #9bc63eb3
+_LONGEST = 1_000_000  # bytes of a campaign in JSON
+
+
+def _once(pairs: list[tuple]) -> dict:
+    for name, n in Counter(name for name, _ in pairs).items():
+        if n > 1:
+            raise InputError(f"{brief(name)} stands there twice; leave one")
+    return dict(pairs)
+
+
+def _fields(place: str) -> dict:
+    "The fields of a campaign in the JSON file `place`, or on standard input (`-`): in UTF-8, or in another Unicode that begins as such."
+    name = "standard input" if place == "-" else printable(place)[:300] or "''"
+    if place == "-" and sys.stdin is None:
+        raise InputError(f"{name}: is closed")
+    try:
+        with nullcontext(sys.stdin.buffer) if place == "-" else open(place, "rb") as file:
+            data = file.read(_LONGEST + 1)
+        if not data or len(data) > _LONGEST:
+            raise InputError(f"is longer than {_LONGEST:,} bytes, which no campaign is" if data else "is empty")
+        read = json.loads(data, object_pairs_hook=_once)
+    except InputError as e:
+        raise InputError(f"{name}: {e}") from None
+    except OSError as e:
+        raise InputError(f"{name}: {(e.strerror or str(e)).lower()}") from None
+    except RecursionError:
+        raise InputError(f"{name}: not JSON of a campaign (nested too deep)") from None
+    except ValueError as e:
+        raise InputError(f"{name}: not JSON ({printable(str(e))[:200]})") from None
+    if not isinstance(read, dict):
+        raise InputError(f"{name}: holds no JSON object of campaign fields")
+    return _named(read)
+
 
 def _campaign(args) -> dict:
     given = {k: v for k, v in vars(args).items() if k in Campaign.model_fields and v is not None}
-    if args.json:
-        source = "standard input" if args.json == "-" else args.json
-        try:
-            read = json.loads(sys.stdin.read() if args.json == "-" else Path(args.json).read_text(encoding="utf-8"))
-        except OSError as e:
-            raise InputError(f"{source}: {e.strerror.lower()}") from None
-        except ValueError as e:
-            raise InputError(f"{source}: not JSON ({e})") from None
-        if not isinstance(read, dict):
-            raise InputError(f"{source}: holds no JSON object of campaign fields")
-        given = read | given
-    if not {"launched_at", "launch"} & given.keys():
-        given["launched_at"] = datetime.now(timezone.utc).date().isoformat()
-    return given
+    read = {} if args.json is None else _fields(args.json)
+    return {"launched_at": datetime.now(timezone.utc).date().isoformat()} | read | given
 
 # %% ../nbs/07_predict.ipynb #d3bd1157
 def as_text(p: Prediction) -> str:
@@ -660,15 +869,19 @@ def as_text(p: Prediction) -> str:
 def main(argv: list[str] | None = None) -> int:
     "`kickstarter-predict`: 0 if it went well; 1 and one line on stderr if what was given cannot be used."
     args = _parser().parse_args(argv)
-    if not args.batch and args.out is not None:
+    if args.batch is None and args.out is not None:
         raise InputError("--out: goes with --batch, and names the CSV that it shall write")
-    if args.batch:
+    if args.batch is not None:
         if args.out is None:
             raise InputError("--out: missing; name the CSV that --batch shall write, or - for standard output")
         with atomic(output(args.out)) as part:  # a place that cannot be written is known before the scoring
-            counted = score_snapshot(Path(args.batch), part, args.model, args.question)
+            counted = score_snapshot(args.batch, part, args.model, args.question)
         print(f"{counted['projects']:,} projects scored, {counted['rejected']:,} lines rejected: {args.out}", file=sys.stderr)
         return 0
     found = predict(_campaign(args), load_predictor(args.model, "population" if args.question == "auto" else args.question))
     print(json.dumps(asdict(found), indent=1) if args.format == "json" else as_text(found))
     return 0
+
+# %% ../nbs/07_predict.ipynb #a0a3d169
+if __name__ == "__main__" and "ipykernel" not in sys.modules:
+    sys.exit(main())

@@ -10,13 +10,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, Thread
-from typing import Callable, NamedTuple, Sequence
+from typing import Callable, Literal, Mapping, NamedTuple, Sequence
 
 import numpy as np
 
-from .features import LEVELS, auc, load_arrays, matrix, save_arrays
+from .features import LEVELS, Checked, auc, matrix, save_arrays, to_arrays
 from kickstarter_predictor.stage import (
-    PINNED, InputError, atomic, check_params, command, declared, lazy, logger, notebook_path, quick_nbformat, redacted, root, sections,
+    PINNED, InputError, atomic, check_params, command, declared, lazy, logger, notebook_path, quick_nbformat, read_json, redacted, root, sections,
 )  # fmt: skip
 
 log, pd = logger("tune"), lazy("pandas")
@@ -24,7 +24,7 @@ log, pd = logger("tune"), lazy("pandas")
 # %% auto #0
 __all__ = ['log', 'pd', 'PREDICT', 'FAMILIES', 'BLEND', 'MARGIN', 'DRIVERS', 'Model', 'within', 'sigmoid', 'logit', 'fit_scaler',
            'scaled', 'fit_logistic', 'fit_forest', 'kinds', 'binned', 'train_on_cluster', 'fit_xgboost', 'fit_network',
-           'Family', 'fit_family', 'blend_shares', 'blended', 'fit_blend', 'save_model', 'load_model', 'Fold',
+           'Family', 'fit_family', 'blend_shares', 'blended', 'fit_blend', 'save_model', 'Part', 'to_model', 'Fold',
            'make_fold', 'plan', 'hopeless', 'storage_url', 'reachable', 'open_storage', 'Search', 'signs_of_life',
            'give_up', 'finished', 'queue', 'attempt', 'work', 'run_search', 'trials_table', 'best_settings',
            'load_search', 'main']
@@ -356,19 +356,23 @@ def save_model(model: Model, folder: Path, part: str = "") -> None:
         save_arrays(model.arrays, folder / f"{part}arrays.npz")
 
 
-def load_model(family: str, folder: Path, part: str = "") -> Model:
-    "The model of `family` that `save_model` wrote to `folder`."
-    folder = Path(folder)
+class Part(Checked):
+    "What parts.json holds of a part of a blend."
+
+    family: Literal[*FAMILIES]
+    share: float
+
+
+def to_model(family: str, files: Mapping[str, bytes], part: str = "") -> Model:
+    "The model of `family` that `save_model` wrote, from the content of its `files`. These must be as they were written: XGBoost does not survive others. Raises KeyError if one is missing."
     if family == BLEND:
-        parts = json.loads((folder / "parts.json").read_text(encoding="utf-8"))
-        return Model(family, parts=[(p["share"], load_model(p["family"], folder, f"{i}_")) for i, p in enumerate(parts)])
-    if (folder / f"{part}booster.ubj").exists():
+        parts = read_json(files["parts.json"], list[Part], "parts.json")
+        return Model(family, parts=[(p["share"], to_model(p["family"], files, f"{i}_")) for i, p in enumerate(parts)])
+    if (name := f"{part}booster.ubj") in files:
         import xgboost
 
-        booster = xgboost.Booster({"nthread": 1})
-        booster.load_model(folder / f"{part}booster.ubj")
-        return Model(family, booster=booster)
-    return Model(family, load_arrays(folder / f"{part}arrays.npz"))
+        return Model(family, booster=xgboost.Booster({"nthread": 1}, model_file=bytearray(files[name])))
+    return Model(family, to_arrays(files[name := f"{part}arrays.npz"], name))
 
 # %% ../nbs/05_tune.ipynb #e95e30ad
 class Fold(NamedTuple):

@@ -1,11 +1,18 @@
 "Damaged snapshots and wrong parameters: the right count or a clear one-line error, and nothing lost."
 import gzip
 import json
+import math
+from dataclasses import asdict
+from datetime import date, datetime, timedelta, timezone
+from decimal import Decimal
+from fractions import Fraction
 
+import numpy as np
 import pandas as pd
 import pytest
 from conftest import call
 from kickstarter_predictor.acquire import acquire
+from kickstarter_predictor.predict import ALIASES, Campaign, Prediction, as_text, load_predictor, predict, predict_many, what_if
 from kickstarter_predictor.stage import InputError
 
 PROJECT = {"id": 1, "name": "A game", "blurb": "Fun.", "state": "failed", "goal": 1000, "currency": "USD", "country": "US", "static_usd_rate": 1, "created_at": 1546300800,
@@ -192,3 +199,89 @@ def test_a_notebook_without_its_parameters_cell_is_refused(copy):
 def test_an_unknown_stage_is_named(copy):
     code, said, _ = stage(copy, "aquire")
     assert code == 1 and "no such stage" in said[0] and "acquire" in said[0]
+
+
+class Odd:
+    def __repr__(self): raise RuntimeError("no words for it")
+
+
+CAMPAIGN = {"name": "Fog & Lanterns", "goal": 12000, "launched_at": "2024-03-05T16:00", "days": 30, "category": "Tabletop Games"}
+NESTED = []
+for _ in range(10_000): NESTED = [NESTED]
+EAST, WEST = timezone(timedelta(hours=14)), timezone(timedelta(hours=-12))
+VALUES = {
+    "nothing": [None, pd.NA, pd.NaT, np.datetime64("NaT"), math.nan, np.nan, Decimal("NaN"), Decimal("sNaN")],
+    "truth": [True, False, np.True_, np.False_],
+    "numbers": [0, -0.0, 1, 2**53, 2**63, 10**400, 10**5000, -1, 1e-320, 1e308, math.inf, -math.inf, np.float32(3), np.int8(5), np.float64("inf"), Decimal("1e400"), Fraction(1, 3), 1j],
+    "numbers as text": ["12", "1e400", "nan", "-inf", "0x10", "१२", "1" * 100_000, "12.0", " 12 ", "1_000"],
+    "texts": ["", " ", "x" * 10**6, "\ud800", "a\udfff", "\x00", "\x1b[2J", "a\nb\rc", "\u202e\u2028", "🎲" * 200, "́" * 200, "&#0;" * 40, '""', "(Canceled)", np.str_("Games"), "%s{}\\"],
+    "bytes": [b"", b"12", b"\xff", bytearray(b"2024-03-05"), memoryview(b"x")],
+    "collections": [[], [1], {}, {"a": 1}, (), {1}, range(3), np.zeros(3), np.array("12"), pd.Series([1, 2]), [1] * 10**6, NESTED],
+    "times": [datetime.min, datetime.max, datetime.min.replace(tzinfo=EAST), datetime.max.replace(tzinfo=WEST), date.min, date.max, date(2024, 3, 5), datetime(2100, 12, 31, 23, 59, tzinfo=WEST),
+              datetime(2009, 1, 1, tzinfo=EAST), pd.Timestamp.min, pd.Timestamp.max, pd.Timestamp("2024-03-05 16:00:00.000000001", tz="Asia/Tokyo"), np.datetime64("2024-03-05"), np.datetime64(2**62, "s"),
+              np.datetime64(-(2**62), "ns"), np.datetime64("292277026596", "Y"), np.datetime64("9999-12-31T23:59:59"), timedelta(30), pd.Timedelta("30D"), pd.Period("2024-03")],
+    "times as text": ["9999-12-31", "0001-01-01", "0001-01-01T00:00+14:00", "9999-12-31T23:59:59-23:59", "2024-02-30", "2024-W10", "20240305", "2024-03-05T24:00", "2024-03-05T16:00Z", "10000-01-01", "-1-01-01", "now"],
+    "others": [object(), Odd(), int, print, Ellipsis, Campaign],
+}
+
+
+@pytest.fixture(scope="module")
+def packaged():
+    return load_predictor("packaged")
+
+
+def judged(call, *args):
+    "Whether `call` gave a value, not one readable line."
+    try: found = call(*args)
+    except InputError as e:
+        assert str(e).isprintable() and 10 < len(str(e)) < 420, str(e)
+        return False
+    if isinstance(found, Prediction):
+        assert 0 < found.probability < 1 and json.dumps(asdict(found)).isprintable() and len(as_text(found)) < 3000 and "\x1b" not in as_text(found)
+    else: assert np.isfinite(np.asarray(found, float)).all()
+    return True
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("field", Campaign.model_fields)
+def test_any_value_in_any_field(field, packaged):
+    "One campaign, many, and what if: a prediction or one line, whatever the value; and the same of all three."
+    answers = {}
+    for kind, values in VALUES.items():
+        for i, value in enumerate(values):
+            fields = {k: v for k, v in CAMPAIGN.items() if (k, field) != ("days", "deadline")} | {field: value}
+            if field == "earlier_successes": fields["earlier_campaigns"] = 1000
+            answers[kind, i] = judged(predict, fields, packaged)
+            frame = pd.DataFrame({k: pd.Series([None], dtype=object) for k in fields})
+            for k, v in fields.items(): frame.at[0, k] = v
+            alike = judged(predict_many, frame, packaged)
+            assert alike == answers[kind, i] or kind in ("nothing", "collections"), (value, alike)  # to a table, what is missing is left out
+            judged(what_if, CAMPAIGN, field, [value], packaged)
+    for refused in ("bytes", "others", "collections"): assert not any(ok for (kind, _), ok in answers.items() if kind == refused)
+    if field in ("goal", "days", "earlier_campaigns", "earlier_successes"): assert not any(ok for (kind, _), ok in answers.items() if kind in ("truth", "times"))
+    if field in ("name", "blurb", "category", "parent", "currency", "country"): assert not any(ok for (kind, _), ok in answers.items() if kind in ("truth", "times", "numbers"))
+
+
+def test_the_ends_of_the_calendar_are_told():
+    for field in ("launched_at", "deadline", "created_at"):
+        for value in ("9999-12-31", "0001-01-01T00:00+14:00", datetime.max.replace(tzinfo=WEST)):
+            with pytest.raises(InputError, match=f"{field} = .*: must lie in the years 2009 to 2100"): predict(CAMPAIGN | {"days": None, field: value})
+    assert judged(predict, CAMPAIGN | {"launched_at": "2100-12-31T23:59-12:00", "days": 92})
+
+
+def test_odd_tables_and_names_are_told(packaged):
+    frame = pd.DataFrame([CAMPAIGN])
+    twice = pd.concat([frame, frame["goal"]], axis=1)
+    for wrong in (twice, frame.rename(columns={"goal": 5}), frame.rename(columns={"goal": "\x1b[2J"}), frame.rename(columns={"goal": ("a", "b")}), frame.assign(launch="2024-03-05"), frame.set_axis(["\x1b[2J"]).assign(goal=-1), None, [CAMPAIGN], CAMPAIGN):
+        assert not judged(predict_many, wrong, packaged)
+    for wrong in (None, 5, "x", [], {5: 1}, {b"goal": 1}, {"\ud800": 1}, {"\x1b[2J" * 99: 1}, {None: 1}, CAMPAIGN | {"launch": "2024-03-05"}, Odd()):
+        assert not judged(predict, wrong, packaged)
+    for field, values in (("goal", None), ("goal", 5), ("stars", [1]), ([], [1]), (None, [1]), ("launch", [date.max]), ("goal", np.array(5)), ("days", Odd())):
+        assert not judged(what_if, CAMPAIGN, field, values, packaged)
+    assert what_if(CAMPAIGN, "launch", ["2024-03-05"], packaged).index.name == "launched_at" and len(what_if(CAMPAIGN, "goal", (g for g in [1, 2]), packaged)) == 2
+    assert ALIASES.keys().isdisjoint(Campaign.model_fields) and len(predict_many(frame.iloc[:0], packaged)) == 0
+
+
+@pytest.mark.parametrize("place", ["", 5, b"packaged", "x" * 5000, "a\0b", "\x1b[2J", "a\nb", "packaged/model.json", "/dev/null", "/proc/1/root"])
+def test_odd_places_of_models_are_told(place):
+    assert not judged(load_predictor, place)

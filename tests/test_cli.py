@@ -1,12 +1,19 @@
 "kickstarter-predict, as a creator or a script calls it."
+import configparser
 import csv
+import gzip
+import io
 import json
+import os
 import subprocess
 import sys
+import zipfile
 from importlib.util import find_spec
+from threading import Thread
 
 import pytest
 from conftest import ROOT, call
+from kickstarter_predictor.predict import main
 
 GAME = {"name": "Fog & Lanterns", "blurb": "A card game.", "goal": 12000, "currency": "USD", "country": "US", "category": "Tabletop Games", "parent": "Games",
         "launched_at": "2024-03-05T16:00", "created_at": "2023-12-20", "days": 30, "staff_pick": False, "video": True}
@@ -102,3 +109,115 @@ def test_an_answer_waits_for_no_module_that_it_does_not_use(code):
 def test_a_folder_that_is_no_model_is_named(tmp_path):
     done = call("kickstarter-predict", "--name", "A", "--goal", "1", "--days", "30", "--model", str(tmp_path), cwd=tmp_path, check=False)
     assert done.returncode == 1 and str(tmp_path) in done.stderr and "holds no model" in done.stderr
+
+
+# The packaged model answers; no run of the pipeline is waited for.
+CAMPAIGN = {"name": "Lantern Tale – 灯", "goal": 12000, "days": 30, "launched_at": "2027-03-05", "category": "Tabletop Games"}
+
+
+def asked(*args, stdin=b"", cwd=ROOT, command=("-m", "kickstarter_predictor.predict")):
+    return subprocess.run([sys.executable, *command, *args, "--model", "packaged"], input=stdin, capture_output=True, cwd=cwd, env=os.environ | {"PYTHONPATH": str(ROOT)})
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
+def test_json_in_every_unicode_encoding(encoding, tmp_path):
+    (tmp_path / "c.json").write_bytes(json.dumps(CAMPAIGN, ensure_ascii=False).encode(encoding))
+    plain = asked("--json", "-", "--format", "json", stdin=json.dumps(CAMPAIGN).encode())
+    assert asked("--json", str(tmp_path / "c.json"), "--format", "json").stdout == plain.stdout and json.loads(plain.stdout)["probability"]
+
+
+@pytest.mark.parametrize("data, named", [
+    (b"", "is empty"), (b"[" * 100_000, "nested too deep"), (b'{"name":' * 100_000, "nested too deep"), (b'{"a": "' + b"x" * 2_000_000, "longer than 1,000,000 bytes"),
+    (b"\xff\xfe\x00", "not JSON"), (b'{"name": "\xff"}', "not JSON"), (b"null", "no JSON object"), (b'{"goal": 1, "goal": 2}', "'goal' stands there twice"),
+    (b'{"launch": "2027-01-01", "launched_at": "2027-01-02"}', "launched_at: stands there twice"), (b'{"goal": 1' + b"0" * 5000 + b"}", "not JSON"), (b"{'goal': 1}", "not JSON"),
+])
+def test_what_is_no_campaign_in_json_is_told_in_one_line(data, named):
+    done = asked("--json", "-", stdin=data)
+    told = done.stderr.decode()
+    assert done.returncode == 1 and not done.stdout and named in told and told.startswith("kickstarter-predict: ") and told.count("\n") == 1 and len(told) < 400
+
+
+@pytest.mark.parametrize("fields, named", [
+    (b'{"goal": true}', "goal = True"), (b'{"days": false}', "days = False"), (b'{"earlier_campaigns": true}', "earlier_campaigns = True"), (b'{"name": 5}', "name = 5"), (b'{"goal": NaN}', "goal = nan"),
+    (b'{"goal": Infinity}', "goal = inf"), (b'{"goal": 1e400}', "goal = inf"), (b'{"name": "\\ud800"}', "name = '\\ud800'"), (b'{"category": "\\u001b[2J"}', "category = '\\x1b[2J'"),
+    (b'{"launched_at": "9999-12-31"}', "launched_at = '9999-12-31'"), (b'{"launched_at": "0001-01-01T00:00+14:00"}', "launched_at = '0001-01-01T00:00+14:00'"),
+    (b'{"deadline": "9999-12-31T23:59-12:00"}', "deadline = "), (b'{"\\u001b[2J": 1}', "\\x1b[2J: unknown field"), (b'{"goal": [[[]]]}', "goal = [[[]]]"),
+])
+def test_odd_values_are_told_in_one_line(fields, named):
+    rest = {k: v for k, v in CAMPAIGN.items() if f'"{k}"'.encode() not in fields}
+    done = asked("--json", "-", stdin=json.dumps(rest).encode()[:-1] + b", " + fields[1:])
+    told = done.stderr.decode()
+    assert done.returncode == 1 and named in told and told.count("\n") == 1 and told.strip().isprintable() and len(told) < 400
+
+
+def test_numbers_as_text_are_numbers():
+    texts = {k: str(v) for k, v in CAMPAIGN.items()}
+    assert asked("--json", "-", stdin=json.dumps(texts).encode()).stdout == asked("--json", "-", stdin=json.dumps(CAMPAIGN).encode()).stdout != b""
+
+
+def scripts():
+    "The modules of the console scripts."
+    settings = configparser.ConfigParser(delimiters=["="])
+    settings.read(ROOT / "settings.ini", encoding="utf-8")
+    return [line.split("=")[1].split(":")[0].strip() for line in settings["DEFAULT"]["console_scripts"].splitlines() if line]
+
+
+@pytest.mark.parametrize("name", scripts())
+def test_every_console_script_is_also_a_module(name):
+    done = subprocess.run([sys.executable, "-m", name, "--help"], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0 and "usage: " in done.stdout
+
+
+PROJECT = {"id": 1, "name": "A game", "state": "failed", "goal": 1000, "currency": "USD", "launched_at": 1548979200, "deadline": 1551571200}
+LINES = [json.dumps({"run_id": "Kickstarter_2020-04-16", "data": PROJECT | {"id": i, "goal": 10 * i}}) for i in range(1, 60)]
+
+
+def packed_as(form, folder):
+    text, path = "\n".join(LINES), folder / "a.zip"
+    if form == "array": return f"[{','.join(LINES)}]".encode()
+    if form == "gzip": return gzip.compress(text.encode())
+    if form == "CSV": return "\n".join(["id,name,state,goal,currency,launched_at,deadline", *(f"{i},A game,failed,{10 * i},USD,1548979200,1551571200" for i in range(1, 60))]).encode()
+    if form == "zip":
+        with zipfile.ZipFile(path, "w") as archive: archive.writestr("a.json", text)
+        return path.read_bytes()
+    return text.encode()
+
+
+@pytest.fixture
+def scored(tmp_path, monkeypatch):
+    "Runs `--batch` in this process, with `stdin` as its standard input: (exit code, the CSV or nothing)."
+    def run(source, stdin=b"", out="x.csv"):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        code = main(["--batch", str(source), "--out", str(tmp_path / out), "--model", "packaged"])
+        return code, (tmp_path / out).read_bytes() if (tmp_path / out).exists() else b""
+    return run
+
+
+@pytest.mark.parametrize("form", ["lines", "array", "gzip", "zip", "CSV"])
+def test_a_snapshot_through_standard_input_and_through_a_pipe(form, scored, tmp_path, capsys):
+    data, pipe = packed_as(form, tmp_path), tmp_path / "pipe"
+    code, scores = scored("-", data)
+    assert code == 0 and scores.count(b"\n") == 60 and "59 projects scored, 0 lines rejected" in capsys.readouterr().err
+    os.mkfifo(pipe)
+    Thread(target=pipe.write_bytes, args=[data]).start()
+    assert scored(pipe, out="pipe.csv") == (0, scores)
+
+
+def test_standard_input_and_substituted_processes_of_a_shell(tmp_path):
+    (tmp_path / "a.json.gz").write_bytes(packed_as("gzip", tmp_path))
+    batch = f"{sys.executable} -m kickstarter_predictor.predict --model packaged --batch"
+    call("bash", "-c", f"{batch} <(zcat a.json.gz) --out pipe.csv && cat a.json.gz | {batch} - --out stdin.csv", cwd=tmp_path, env={"PYTHONPATH": str(ROOT)})
+    assert (tmp_path / "pipe.csv").read_bytes() == (tmp_path / "stdin.csv").read_bytes() and not (tmp_path / "-").exists()
+
+
+def test_bad_standard_input_is_called_by_its_name(scored, capsys):
+    for data in (b"", b"<html>", b"oops"):
+        assert scored("-", data) == (1, b"")
+        told = capsys.readouterr().err
+        assert told.startswith("kickstarter-predict: standard input: ") and told.count("\n") == 1
+
+
+def test_an_empty_name_is_no_folder(scored, capsys, tmp_path):
+    assert scored("") == (1, b"") and "empty name" in capsys.readouterr().err
+    for name in ("", str(tmp_path)):
+        assert main(["--json", name]) == 1 and capsys.readouterr().err.count("\n") == 1

@@ -2,15 +2,19 @@
 import ast
 import csv
 import gzip
+import hashlib
 import json
+import shutil
 import sys
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 from conftest import ROOT, SHARED, call, needs_shared
 from kickstarter_predictor.evaluate import metrics
-from kickstarter_predictor.features import KNOWN, LeakageError, check_known
-from kickstarter_predictor.predict import load_predictor, predict, what_if
+from kickstarter_predictor.features import KNOWN, LeakageError, check_known, seal, to_encoder
+from kickstarter_predictor.predict import _call, _load, as_text, load_predictor, predict, what_if
+from kickstarter_predictor.stage import InputError
 
 PACKAGED = ROOT / "kickstarter_predictor" / "packaged"
 GAME = {"name": "Fog & Lanterns", "blurb": "A card game.", "goal": 12000, "currency": "USD", "country": "US", "category": "Tabletop Games", "parent": "Games",
@@ -82,3 +86,115 @@ def test_on_real_campaigns_it_was_trained_on(name, least, tmp_path):
     with gzip.open(SHARED / f"{name}.json.gz") as lines: state = {r["id"]: r["state"] for r in (json.loads(line)["data"] for line in lines)}
     rows = np.array([(state[int(r["id"])] == "successful", float(r["probability"])) for r in csv.DictReader(open(tmp_path / "s.csv", encoding="utf-8")) if state[int(r["id"])] in ("successful", "failed")], float)
     assert metrics(rows[:, 0], rows[:, 1])["auc"] > least
+
+
+# A damaged folder: refused in one line before XGBoost or NumPy sees a byte of it.
+@pytest.fixture
+def folder(tmp_path):
+    return shutil.copytree(PACKAGED, tmp_path / "model")
+
+
+def refusal(folder):
+    with pytest.raises(InputError) as raised: load_predictor(folder)
+    text = str(raised.value)
+    assert text.isprintable() and len(text) < len(str(folder)) + 400
+    return text.removeprefix(f"{folder}: ")
+
+
+def test_the_checksums_are_those_of_the_files():
+    about = json.loads((PACKAGED / "model.json").read_text(encoding="utf-8"))
+    assert about["files"] == {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in PACKAGED.iterdir() if p.name != "model.json"}
+
+
+@pytest.mark.parametrize("name", [p.name for p in sorted(PACKAGED.iterdir())])
+def test_damage_is_found_before_a_library_reads_it(name, folder, monkeypatch):
+    "Bits flipped, bytes lost, added and cut off at random: refused, or, where only the layout of model.json changed, the same answer."
+    rng, whole, read = np.random.default_rng(0), (folder / name).read_bytes(), []
+    expected = predict(GAME, load_predictor("packaged")).probability
+    monkeypatch.setattr("kickstarter_predictor.predict._call", lambda *args: read.append(args) or _call(*args))  # what asks XGBoost
+    monkeypatch.setattr("kickstarter_predictor.predict.to_encoder", lambda files: read.append(files) or to_encoder(files))
+    for i in range(30):
+        at, data = int(rng.integers(len(whole))), bytearray(whole)
+        if i % 3 == 0: data[at] ^= 1 << int(rng.integers(8))
+        elif i % 3 == 1: del data[at : at + int(rng.integers(1, 50))]
+        else: data = data[:at] if i % 2 else data + b"\0"
+        (folder / name).write_bytes(data)
+        _load.cache_clear()
+        try: found = load_predictor(folder)
+        except InputError as e:
+            assert name in str(e) and str(e).isprintable() and len(str(e)) < len(str(folder)) + 400 and not read
+            continue
+        assert name == "model.json" and predict(GAME, found).probability == expected
+        read.clear()
+
+
+def test_missing_foreign_and_unreadable_files_are_named(folder):
+    (folder / "extra.ubj").write_bytes(b"{")
+    assert refusal(folder).startswith("extra.ubj: is none of the files")
+    (folder / "extra.ubj").rename(folder / ".DS_Store")  # hidden files are the system's own
+    assert load_predictor(folder).about["version"]
+    _load.cache_clear()
+    (folder / "booster.ubj").unlink()
+    assert refusal(folder).startswith("booster.ubj: is missing")
+    (folder / "booster.ubj").mkdir()
+    assert refusal(folder).startswith("booster.ubj: is no file")
+    shutil.rmtree(folder)
+    folder.mkdir()
+    assert "holds no model" in refusal(folder)
+    for text in (b"", b"null", b"[" * 10**5, b'{"a":' * 10**5, b"\xef\xbb\xbf{}", b"\xff", b"{}", b"5" * 10**4):
+        (folder / "model.json").write_bytes(text)
+        assert refusal(folder).startswith("model.json: ")
+
+
+def test_a_folder_of_an_earlier_release_is_refused(folder):
+    about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    (folder / "model.json").write_text(json.dumps({k: v for k, v in about.items() if k not in ("files", "checksum")}), encoding="utf-8")
+    assert "earlier release" in refusal(folder) and "dvc repro" in refusal(folder)
+
+
+WRONG = [None, True, "x", 5, -1.5, [], {}, [None], {"a": None}, [[1, 2, 3]]]
+
+
+def places(value, path=(), depth=3):
+    "The paths of `value` and of what stands in it, the first few of each."
+    yield path
+    if depth and isinstance(value, (dict, list)):
+        pairs = list(value.items() if isinstance(value, dict) else enumerate(value))
+        for key, inner in pairs[: 99 if depth == 3 else 1]: yield from places(inner, (*path, key), depth - 1)
+
+
+@pytest.mark.parametrize("name", ["model.json", "encoder.json"])
+def test_wrong_types_are_named(name, folder):
+    "Each key of each file replaced and left out, with checksums that fit: one line with the file's name, or a prediction that is one."
+    whole, told = (folder / name).read_text(encoding="utf-8"), (folder / "model.json").read_bytes()
+    refused, tried = 0, [(path, value) for path in places(json.loads(whole)) if path and path[0] not in ("files", "checksum") for value in (*WRONG, ...)]
+    for path, value in tried[:: max(1, len(tried) // 100)]:
+        parent = changed = json.loads(whole)
+        for key in path[:-1]: parent = parent[key]
+        if value is ...: del parent[path[-1]]
+        else: parent[path[-1]] = value
+        (folder / "model.json").write_bytes(told)
+        (folder / name).write_text(json.dumps(changed), encoding="utf-8")
+        seal(folder)
+        _load.cache_clear()
+        try: found = predict(GAME, load_predictor(folder))
+        except InputError as e: refused += name in str(e) and str(e).isprintable()
+        else: assert 0 < found.probability < 1 and json.dumps(asdict(found)) and as_text(found)
+    assert refused > 50
+
+
+def test_a_booster_of_another_model_is_refused(folder):
+    "Whole, with the right checksum, but of other features."
+    about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    (folder / "model.json").write_text(json.dumps(about | {"names": about["names"][1:]}), encoding="utf-8")
+    seal(folder)
+    assert "cannot be read" in refusal(folder)
+
+
+def test_a_damaged_model_of_the_pipeline_is_not_passed_over(tmp_path):
+    "Without --model, the packaged model must not answer silently for one that was trained and is damaged."
+    for name in ("nbs", "artifacts/model/population"): (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "params.yaml").touch()
+    (tmp_path / "artifacts/model/population/model.json").write_text("{")
+    done = call("kickstarter-predict", "--name", "A", "--goal", "1", "--days", "30", cwd=tmp_path, check=False)
+    assert done.returncode == 1 and done.stderr.startswith("kickstarter-predict: artifacts/model: model.json: ") and done.stderr.count("\n") == 1
