@@ -164,7 +164,7 @@ def scripts():
 
 @pytest.mark.parametrize("name", scripts())
 def test_every_console_script_is_also_a_module(name):
-    done = subprocess.run([sys.executable, "-m", name, "--help"], capture_output=True, text=True, cwd=ROOT)
+    done = subprocess.run([sys.executable, "-m", name, "--help"], capture_output=True, text=True, cwd=ROOT, encoding="utf-8")
     assert done.returncode == 0 and "usage: " in done.stdout
 
 

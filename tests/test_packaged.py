@@ -195,6 +195,6 @@ def test_a_damaged_model_of_the_pipeline_is_not_passed_over(tmp_path):
     "Without --model, the packaged model must not answer silently for one that was trained and is damaged."
     for name in ("nbs", "artifacts/model/population"): (tmp_path / name).mkdir(parents=True)
     (tmp_path / "params.yaml").touch()
-    (tmp_path / "artifacts/model/population/model.json").write_text("{")
+    (tmp_path / "artifacts/model/population/model.json").write_text("{", encoding="utf-8")
     done = call("kickstarter-predict", "--name", "A", "--goal", "1", "--days", "30", cwd=tmp_path, check=False)
     assert done.returncode == 1 and done.stderr.startswith("kickstarter-predict: artifacts/model: model.json: ") and done.stderr.count("\n") == 1
