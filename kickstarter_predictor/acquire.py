@@ -923,7 +923,7 @@ def _room(out: Path):
             ) from None
         raise
 
-
+# %% ../nbs/01_acquire.ipynb #673c7753
 def acquire(
     source: Path, out: Path, limit: float = 1.0, seed: int = 0, kept_rejects: int = 1_000, quiet: bool = False,
     engine: str = "local", scheduler: str | None = None, shared: str | None = None,

@@ -8,7 +8,7 @@ __all__ = ['log', 'LISTED', 'NUMBER', 'overlay', 'scratch_clone', 'gathered', 'r
 
 # %% ../nbs/00_scratch.ipynb #a5cb544b
 import argparse, glob, json, os, re, shutil, subprocess, sys, tempfile
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Iterator, Sequence, NamedTuple
 
@@ -105,8 +105,9 @@ def run_elsewhere(data: str, out: str, source: Path | None = None, until: Sequen
     if target == source or target in source.parents:
         raise InputError(f"{out}: holds this checkout; name another folder")
     folder = lambda name: atomic_folder(Path(out) / name, ours=[glob.escape(p.removeprefix(f"{name}/")) for p in results(target)])
-    with folder("artifacts") as artifacts, folder("reports") as reports, tempfile.TemporaryDirectory() as tmp, scratch_clone(source, as_it_is=True) as clone:
-        origin = gathered(data, Path(tmp) / "data")
+    with folder("artifacts") as artifacts, folder("reports") as reports, ExitStack() as stack:
+        origin = gathered(data, Path(stack.enter_context(tempfile.TemporaryDirectory())) / "data")
+        clone = stack.enter_context(scratch_clone(source, as_it_is=True))
         _call("dvc", "import-url", "-q", "--force", origin, "data", cwd=clone)
         _call("dvc", "unfreeze", "-q", "data.dvc", cwd=clone)
         _call("dvc", "repro", *until, cwd=clone)

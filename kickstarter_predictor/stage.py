@@ -147,7 +147,7 @@ def command(name: str):
 
     return decorate
 
-
+# %% ../nbs/00_stage.ipynb #1ccfcb14
 def _portable() -> None:
     for stream, options in ((sys.stdout, {"errors": "backslashreplace"}), (sys.stdin, {"encoding": "utf-8"})):
         if hasattr(stream, "reconfigure") and any(getattr(stream, k).lower() != v for k, v in options.items()):

@@ -45,7 +45,10 @@ def copy(tmp_path):
 # two at a time, and the tests that need them come last.
 def _reproduce(folder: Path):
     with scratch_clone(ROOT, as_it_is=False) as clone:
+        shutil.copy(ROOT / "tests" / "support" / "sitecustomize.py", clone)  # which notes what the stages open
         call("dvc", "repro", "--force", cwd=clone)
+        (clone / "sitecustomize.py").unlink()
+        shutil.move(clone.parent / "opened", folder / "opened")
         shutil.move(clone, folder / "reproduced")
     return folder / "reproduced"
 

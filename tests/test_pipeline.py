@@ -32,6 +32,37 @@ def test_reproduced_clone_is_clean_and_up_to_date(reproduced):
     assert "up to date" in call("dvc", "status", cwd=reproduced).stdout
 
 
+EVERYWHERE = {"params.yaml", "dvc.yaml", "kickstarter_predictor/__init__.py"}  # dvc.yaml names the parameters of a stage one by one
+
+
+def undeclared(opened: set[str], stage: dict) -> set[str]:
+    "The files among `opened` that are neither dependencies nor outputs of `stage`, nor temporary; a compiled module counts as its source."
+    listed = [o if isinstance(o, str) else next(iter(o)) for kind in ("deps", "outs", "metrics", "plots") for o in stage.get(kind, [])]
+    files = {re.sub(r"__pycache__/(\w+)\.[\w.-]+$", r"\1.py", path) for path in opened} - EVERYWHERE
+    return {f for f in files if not f.startswith((".git/", ".dvc/")) and "/.tmp-" not in f"/{f}" and not any(f == d or f.startswith(f"{d}/") for d in listed)}
+
+
+def test_a_stage_depends_on_what_it_opens(reproduced):
+    stages = yaml.safe_load((reproduced / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    opened = {p.name: set(p.read_text(encoding="utf-8").splitlines()) for p in (reproduced.parent / "opened").iterdir()}
+    assert set(opened) == {name for name, stage in stages.items() if not stage.get("frozen")}
+    assert {name: files for name in opened if (files := undeclared(opened[name], stages[name]))} == {}
+    assert "nbs/08_form.ipynb" in opened["form"] and any("packaged/" in f for f in opened["form"])
+
+
+def test_what_a_stage_opens_is_noted(tmp_path):
+    "By itself and by what it starts, and only what is in the repository."
+    package = tmp_path / "repo" / "kickstarter_predictor"
+    package.mkdir(parents=True)
+    shutil.copy(ROOT / "tests" / "support" / "sitecustomize.py", tmp_path / "repo")
+    for path in (package / "__init__.py", tmp_path / "repo" / "a", tmp_path / "repo" / "b", tmp_path / "outside"): path.touch()
+    (package / "stage.py").write_text("import subprocess, sys\nopen('a'), open('../outside')\nsubprocess.run([sys.executable, '-c', \"open('b')\"], check=True)\n", encoding="utf-8")
+    call("python", "-m", "kickstarter_predictor.stage", "x", cwd=tmp_path / "repo", env={"PYTHONPATH": str(tmp_path / "repo"), "PYTHONDONTWRITEBYTECODE": "1"})
+    opened = set((tmp_path / "opened" / "x").read_text(encoding="utf-8").splitlines())
+    assert {"a", "b"} <= opened and not [f for f in opened if "outside" in f]
+    assert undeclared(opened, {"deps": ["a", "kickstarter_predictor/stage.py"]}) == {"b"}
+
+
 def test_metrics_say_what_was_measured(reproduced):
     m = json.loads((reproduced / "reports" / "metrics.json").read_text(encoding="utf-8"))
     assert m["data"].startswith("**Synthetic data**")

@@ -15,10 +15,10 @@ if NAME in os.environ:
     seen = set()
 
     def note(event, args):
-        if event in ("open", "os.listdir", "os.scandir") and isinstance(args[0], (str, bytes, os.PathLike)):
+        if event == "open" and isinstance(args[0], (str, bytes, os.PathLike)):
             path = os.path.abspath(os.fsdecode(args[0]))
-            if path.startswith(ROOT + os.sep) and path not in seen:
+            if path.startswith(ROOT + os.sep) and path not in seen and os.path.isfile(path):
                 seen.add(path)
-                os.write(log, f"{event} {os.path.relpath(path, ROOT)}\n".encode())
+                os.write(log, f"{os.path.relpath(path, ROOT)}\n".encode())
 
     sys.addaudithook(note)
