@@ -29,8 +29,8 @@ log, pd = logger("predict"), lazy("pandas")
 # %% auto #0
 __all__ = ['log', 'pd', 'Time', 'PACKAGED', 'QUESTIONS', 'Campaign', 'to_campaign', 'Trees', 'Layout', 'layout', 'Predictor',
            'load_predictor', 'to_columns', 'vectors', 'shifted', 'contributions', 'phrase', 'Reason', 'Prediction',
-           'base_rate', 'notes', 'interval', 'reasons', 'predict', 'probabilities', 'what_if', 'predict_many',
-           'score_snapshot', 'as_text', 'main']
+           'base_rate', 'notes', 'interval', 'reasons', 'predict', 'probabilities', 'what_if', 'answerable',
+           'predict_many', 'score_snapshot', 'as_text', 'main']
 
 # %% ../nbs/07_predict.ipynb #be7cd35e
 def _utc(value):
@@ -505,17 +505,29 @@ def what_if(campaign: Mapping | Campaign, field: str, values, predictor: Predict
     )
 
 
+def _campaigns(frame: pd.DataFrame) -> list[Campaign | InputError]:
+    "Each row of `frame` as a campaign, or what is wrong with it."
+
+    def read(row):
+        try:
+            return to_campaign({k: v.to_pydatetime() if isinstance(v, pd.Timestamp) else v for k, v in row.items() if v is not None})
+        except InputError as e:
+            return e
+
+    return [read(row) for row in frame.astype(object).where(frame.notna(), None).to_dict("records")]
+
+
+def answerable(frame: pd.DataFrame) -> pd.Series:
+    "Whether each row of `frame` can be asked about: a snapshot may hold longer names and larger goals than `Campaign` takes."
+    return pd.Series([isinstance(c, Campaign) for c in _campaigns(frame)], frame.index, bool)
+
+
 def predict_many(frame: pd.DataFrame, predictor: Predictor | None = None) -> pd.DataFrame:
     "`probability` and `base_rate` of each row of `frame`, whose columns are `Campaign`'s fields; same index. Raises InputError that names row and field."
-    predictor = predictor or load_predictor()
-    campaigns = []
-    for at, row in zip(frame.index, frame.astype(object).where(frame.notna(), None).to_dict("records")):
-        try:
-            campaigns.append(
-                to_campaign({k: v.to_pydatetime() if isinstance(v, pd.Timestamp) else v for k, v in row.items() if v is not None})
-            )
-        except InputError as e:
-            raise InputError(f"row {at}: {e}") from None
+    predictor, campaigns = predictor or load_predictor(), _campaigns(frame)
+    for at, wrong in zip(frame.index, campaigns):
+        if isinstance(wrong, InputError):
+            raise InputError(f"row {at}: {wrong}")
     rates = [base_rate(c.parent or predictor.about["parents"].get(c.category), c.category, predictor.about)[1]["rate"] for c in campaigns]
     return pd.DataFrame({"probability": probabilities(campaigns, predictor), "base_rate": rates}, index=frame.index)
 
