@@ -201,7 +201,7 @@ def check_params(section: str, values: dict | None, types: dict[str, type]) -> d
 # %% ../nbs/00_stage.ipynb #07c4a7a2
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")  # control characters, halves of characters
 _MARKUP = re.compile(
-    r"""[\\`*\[<|~$]             # code, emphasis, links and images, HTML, columns, formulas
+    r"""[\\`*\[\]<|~$]           # code, emphasis, links and images, HTML, columns, formulas
     | (?<![^\W_])_ | _(?![^\W_])  # emphasis
     | &(?=\#?\w+;)               # entities
     | (?<=\w):(?=//) | (?<=www)\.  # addresses
