@@ -13,16 +13,15 @@ from pathlib import Path
 
 from .features import seal
 from .scratch import run_elsewhere
-from .stage import InputError, atomic, atomic_folder, command, logger, root
+from .stage import InputError, atomic, atomic_folder, command, escaped, logger, root
 
 log = logger("model_card")
 
 # %% ../nbs/08_model_card.ipynb #00c18249
 def table(head: list[str], rows: list[list]) -> str:
-    "A Markdown table: the first column to the left, the others to the right."
-    text = lambda v: str(v).replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")
+    "A Markdown table of cells of Markdown: the first column to the left, the others to the right."
     lines = [head, ["---"] + ["---:"] * (len(head) - 1), *rows]
-    return "\n".join(f"| {' | '.join(map(text, line))} |" for line in lines)
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
 
 
 def figure(value, digits: int = 3) -> str:
@@ -62,7 +61,7 @@ def protocols_table(metrics: dict) -> str:
         chosen, original = (found["families"].get(name) or {} for name in (metrics.get("chosen"), "original model"))
         rows.append(
             [
-                f"**{key[0]}** {ASKED.get(key, found.get('title', key))}",
+                f"**{key[0]}** {ASKED.get(key) or escaped(found.get('title', key))}",
                 figure(found.get("n")),
                 figure(found.get("base_rate")),
                 auc_text(chosen),
@@ -91,7 +90,7 @@ def subgroups_table(metrics: dict, n: int = 4) -> str:
     "The `n` groups in which campaigns are told apart worst, and the `n` in which best; empty where there are none."
     rows = [
         [
-            f"{group.partition(': ')[2] or group} ({kind})",
+            f"{escaped(group.partition(': ')[2] or group)} ({kind})",
             figure(f.get("n")),
             figure(f.get("base_rate")),
             figure(f.get("predicted")),
@@ -132,7 +131,7 @@ def verdict(metrics: dict) -> str:
     if others:
         below, lowest = [key for key, f in others.items() if f["auc"] < target], min(others, key=lambda key: others[key]["auc"])
         lines.append(
-            f"**What it is worth.** That figure is for all kinds of campaigns mixed, where knowing which subcategories do well goes a long way. Asked more strictly it is {'below the target in ' + str(len(below)) if below else 'above the target in all'} of {len(others)} cases; lowest, at {auc_text(others[lowest])}, for {ASKED.get(lowest, lowest)}."
+            f"**What it is worth.** That figure is for all kinds of campaigns mixed, where knowing which subcategories do well goes a long way. Asked more strictly it is {'below the target in ' + str(len(below)) if below else 'above the target in all'} of {len(others)} cases; lowest, at {auc_text(others[lowest])}, for {ASKED.get(lowest) or escaped(protocols[lowest].get('title', lowest))}."
         )
     return "\n\n".join(lines)
 
@@ -151,7 +150,7 @@ def data_section(metrics: dict, about: dict, population: dict | None) -> list[st
                 ["source", "campaigns (n)", "succeeded"],
                 [
                     [
-                        f"{s.get('run_id', '–')}{', all campaigns' if s.get('published') else ''}",
+                        f"{escaped(s.get('run_id', '–'))}{', all campaigns' if s.get('published') else ''}",
                         figure(s.get("n")),
                         figure(s.get("success_rate")),
                     ]
@@ -187,7 +186,7 @@ def population_section(population: dict) -> list[str]:
     floors = population.get("noise_floors") or {}
     rows = [
         [
-            source,
+            escaped(source),
             figure(f.get("n")),
             figure(f.get("predicted")),
             figure(f.get("base_rate")),
@@ -239,7 +238,7 @@ def not_met(population: dict) -> str:
         for s in population.get("sources", [])
         if s.get("published") and s["run_id"] in population.get("figures", {})
     }
-    reached = "; ".join(f"{auc_text(f)} on {run} (n = {figure(f.get('n'))})" for run, f in found.items())
+    reached = "; ".join(f"{auc_text(f)} on {escaped(run)} (n = {figure(f.get('n'))})" for run, f in found.items())
     return (
         (
             f"**No**, not for this question. On campaigns it never saw it reaches an AUC of {reached}. "
@@ -304,7 +303,7 @@ def card(metrics: dict, about: dict, population: dict | None = None, evidence: d
     if population:
         sections["The second model: all campaigns" if metrics else "How far it can be believed"] = population_section(population)
     for name, run in (evidence or {}).items():
-        sections[f"Cross-validated on {name}"] = [verdict(run), protocols_table(run), subgroups_table(run)]
+        sections[f"Cross-validated on {escaped(name)}"] = [verdict(run), protocols_table(run), subgroups_table(run)]
     sections |= _LIMITS
     return (
         "\n\n".join(

@@ -20,7 +20,7 @@ from scipy.special import bdtrc, chdtri, ndtri
 
 from .explore import wilson
 from .features import Checked, seal
-from .stage import InputError, command, read_json, write_json
+from .stage import InputError, command, read_json, rounded, write_json
 
 # %% ../nbs/10_monitor.ipynb #1a4f48c1
 def ended(log: pd.DataFrame) -> pd.DataFrame:
@@ -166,8 +166,8 @@ def reference(found: Mapping, bins: int = 10) -> dict:
     for f in (*NUMBERS, *LEVELS):
         values = _present(found[f])
         if n := len(values):
-            edges = np.unique(np.quantile(values, np.arange(1, bins) / bins)).round(6).tolist() if f in NUMBERS else None
-            shares = {level: round(count / n, 6) for level, count in sorted(counted(values, edges).items())}
+            edges = rounded(np.unique(np.quantile(values, np.arange(1, bins) / bins))) if f in NUMBERS else None
+            shares = {level: rounded(count / n) for level, count in sorted(counted(values, edges).items())}
             made[f] = {"n": n} | ({} if edges is None else {"edges": edges}) | {"shares": shares}
     return made
 

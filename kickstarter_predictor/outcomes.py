@@ -29,7 +29,7 @@ from .acquire import acquire, snapshot_files
 from .clean import LABELS, clean_text, repaired_parent
 from .explore import wilson
 from .record import Database, Link, default_uri, reason, rows, sqlite_file, store, to_link, typed
-from .stage import InputError, atomic, check_params, command, logger, output, sections
+from .stage import InputError, atomic, check_params, command, escaped, logger, output, sections
 
 log = logger("outcomes")
 
@@ -698,8 +698,7 @@ def _cell(value) -> str:
 
 def to_markdown(listed: pd.DataFrame) -> str:
     "`listed` as a table of Markdown; what visitors typed is text in it."
-    shown = lambda v: re.sub(r"([\\|<>`*_\[\]])", r"\\\1", _cell(v))
-    rows = [list(listed.columns), ["---"] * listed.shape[1], *([shown(v) for v in row] for row in listed.itertuples(index=False))]
+    rows = [list(listed.columns), ["---"] * listed.shape[1], *([escaped(_cell(v)) for v in row] for row in listed.itertuples(index=False))]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 

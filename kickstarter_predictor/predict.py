@@ -35,7 +35,7 @@ log, pd = logger("predict"), lazy("pandas")
 __all__ = ['log', 'pd', 'YEARS', 'Time', 'Number', 'Count', 'Text', 'Label', 'ALIASES', 'QUESTIONS', 'PACKAGED', 'Campaign',
            'to_campaign', 'Trees', 'Layout', 'layout', 'About', 'Predictor', 'load_predictor', 'to_columns', 'vectors',
            'shifted', 'contributions', 'phrase', 'Reason', 'Prediction', 'base_rate', 'notes', 'interval', 'reasons',
-           'predict', 'probabilities', 'what_if', 'predict_many', 'score_snapshot', 'as_text', 'main']
+           'predict', 'probabilities', 'what_if', 'answerable', 'predict_many', 'score_snapshot', 'as_text', 'main']
 
 # %% ../nbs/07_predict.ipynb #be7cd35e
 YEARS = 2009, 2100
@@ -669,18 +669,34 @@ def _missing(value) -> bool:
     return value is None or value is pd.NA or (isinstance(value, (float, np.floating, datetime, np.datetime64)) and value != value)
 
 
+def _campaigns(frame: pd.DataFrame) -> list[Campaign | InputError]:
+    "Each row of `frame` as a campaign, or what is wrong with it."
+
+    def read(row):
+        try:
+            return to_campaign({k: v for k, v in row.items() if not _missing(v)})
+        except InputError as e:
+            return e
+
+    return [read(row) for row in frame.astype(object).to_dict("records")]
+
+
+def answerable(frame: pd.DataFrame) -> pd.Series:
+    "Whether each row of `frame` can be asked about: a snapshot may hold longer names and larger goals than `Campaign` takes."
+    return pd.Series([isinstance(c, Campaign) for c in _campaigns(frame)], frame.index, bool)
+
+
 def predict_many(frame: pd.DataFrame, predictor: Predictor | None = None) -> pd.DataFrame:
     "`probability` and `base_rate` of each row of `frame`, whose columns are `Campaign`'s fields; same index. Raises InputError that names row and field."
-    predictor, campaigns = predictor or load_predictor(), []
+    predictor = predictor or load_predictor()
     if not isinstance(frame, pd.DataFrame):
         raise InputError(f"frame = {brief(frame)}: must be a table, one campaign a row")
     if not frame.columns.is_unique:
         raise InputError(f"{brief(frame.columns[frame.columns.duplicated()][0])}: is the name of two columns; leave one")
-    for at, row in zip(frame.index, frame.astype(object).to_dict("records")):
-        try:
-            campaigns.append(to_campaign({k: v for k, v in row.items() if not _missing(v)}))
-        except InputError as e:
-            raise InputError(f"row {brief(at)}: {e}") from None
+    campaigns = _campaigns(frame)
+    for at, wrong in zip(frame.index, campaigns):
+        if isinstance(wrong, InputError):
+            raise InputError(f"row {brief(at)}: {wrong}")
     rates = [base_rate(c.parent or predictor.about["parents"].get(c.category), c.category, predictor.about)[1]["rate"] for c in campaigns]
     return pd.DataFrame({"probability": probabilities(campaigns, predictor), "base_rate": rates}, index=frame.index)
 

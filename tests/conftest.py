@@ -13,7 +13,9 @@ from typing import NamedTuple
 
 import pytest
 import yaml
+from browser import FLAGS, need
 from flaky import Site
+from hostile import snapshot
 from servers import MariaDB, PostgreSQL
 
 from kickstarter_predictor.acquire import s3_client
@@ -61,7 +63,22 @@ def _on_real_campaigns(folder: Path):
     return folder / "real", call("make", "-s", "run", f"DATA={SHARED}/scraped_2017_2024.json.gz", f"OUT={folder / 'real'}", cwd=ROOT).stdout
 
 
-LONG = {"on_real_campaigns": _on_real_campaigns, "reproduced": _reproduce, "verified": _verify}
+def _on_hostile_campaigns(folder: Path):
+    "Less of everything, for what is looked at is how it is shown."
+    less = {"tune": {"trials": 1, "families": ["logistic regression", "XGBoost"]}, "evaluate": {"resamples": 20, "curve": [0.5]}, "population": {"trees": 20, "copies": 1, "epochs": 2},
+            "outcomes": {"visitors": 90}, "experiment": {"trials": 100}, "monitor": {"trials": 100}}
+    with scratch_clone(ROOT, as_it_is=True) as clone:
+        params = yaml.safe_load((clone / "params.yaml").read_text(encoding="utf-8"))
+        (clone / "params.yaml").write_text(yaml.safe_dump({name: (values or {}) | less.get(name, {}) for name, values in params.items()}), encoding="utf-8")
+        (folder / "data").mkdir()
+        snapshot(folder / "data")
+        call("dvc", "import-url", "-q", "--force", str(folder / "data"), "data", cwd=clone)
+        call("dvc", "unfreeze", "-q", "data.dvc", cwd=clone)
+        call("dvc", "repro", cwd=clone)
+        return Path(shutil.move(clone / "reports", folder / "reports"))
+
+
+LONG = {"on_hostile_campaigns": _on_hostile_campaigns, "on_real_campaigns": _on_real_campaigns, "reproduced": _reproduce, "verified": _verify}
 
 
 def needed_by(item) -> list[str]:
@@ -97,6 +114,23 @@ def verified(long_runs):
 def on_real_campaigns(long_runs):
     "(the folder of results, what was printed) of `make run` on the real campaigns of a crawl."
     return long_runs["on_real_campaigns"].result()
+
+
+@pytest.fixture(scope="session")
+def on_hostile_campaigns(long_runs):
+    "The reports of a run on a snapshot in which every text is hostile."
+    return long_runs["on_hostile_campaigns"].result()
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    from playwright.sync_api import sync_playwright
+
+    path = need(shutil.which("chromium"), "Chromium")
+    with sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
 
 
 KEYS = {"AWS_ACCESS_KEY_ID": "tester", "AWS_SECRET_ACCESS_KEY": "tested-secret", "AWS_DEFAULT_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true"}

@@ -11,7 +11,7 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
-from browser import AMOUNTS, AXE, DATES, FLAGS, LENGTHS, ODD, SHOTS, TEXTS, WIDTHS, need, served
+from browser import AMOUNTS, AXE, DATES, LENGTHS, ODD, SHOTS, TEXTS, WIDTHS, need, served
 from conftest import ROOT, call
 from kickstarter_predictor.experiment import read_log
 
@@ -24,17 +24,6 @@ def site():
     need(shutil.which("chromium"), "Chromium")
     with served(command=lambda port: ["make", "-s", "app", "HOST=127.0.0.1", f"PORT={port}"]) as url:
         yield url
-
-
-@pytest.fixture(scope="session")
-def chromium():
-    from playwright.sync_api import sync_playwright
-
-    path = need(shutil.which("chromium"), "Chromium")
-    with sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=path, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 def opened(chromium, site, width="wide", **options):
