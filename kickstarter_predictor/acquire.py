@@ -1031,7 +1031,7 @@ class Retry(typing.NamedTuple):
             except Transient as e:
                 self.wait(failures, e)
 
-# %% ../nbs/01_acquire.ipynb #e155cdcc
+# %% ../nbs/01_acquire.ipynb #6df8fa4d
 def within(seconds: float, ask, *args, **kwargs):
     "What `ask(…)` gives or raises; Transient if it takes longer than `seconds`, and it is left to itself."
     answer = Future()
@@ -1146,7 +1146,7 @@ def _digest(etag: str | None, headers: typing.Mapping, s3: bool) -> str | None:
     s3 = s3 or any(str(k).lower().startswith("x-amz-") for k in headers)
     return etag if etag and s3 and not keyed and re.fullmatch(r"[0-9a-f]{32}(-[1-9][0-9]{0,4})?", etag) else None
 
-# %% ../nbs/01_acquire.ipynb #bf56597d
+# %% ../nbs/01_acquire.ipynb #4ed08f51
 def whole_number(text: str | None) -> int | None:
     "The number from 0 on that the header `text` states, also if it states it twice; None if it does not state just one."
     stated = {part.strip(" \t") for part in (text or "").split(",")}
@@ -1261,7 +1261,7 @@ def _raw_body(http_response, parsed, **_):
     if "Body" in parsed:
         parsed["Body"] = http_response.raw
 
-# %% ../nbs/01_acquire.ipynb #bd4ef0d3
+# %% ../nbs/01_acquire.ipynb #092d321b
 def s3_client(endpoint: str | None = None, unsigned: bool = False, timeout: float = 60):
     "boto3's client: credentials from the usual chain unless `unsigned`; retries are ours, and so are the bounds of what it reads."
     import boto3
@@ -1367,7 +1367,7 @@ def asker(place: str, access: Access = Access(), client=None):
         raise InputError(f"{redacted(place)}: expected http://, https://, s3://, file: or a path")
     return partial(_ask_file, local(place))
 
-# %% ../nbs/01_acquire.ipynb #41113e96
+# %% ../nbs/01_acquire.ipynb #7d18369b
 _DEVICES = r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?"
 
 
@@ -1553,7 +1553,7 @@ class Passing:
             return "is no whole zip archive"
         return self.fault or ("does not unpack (it ends too early)" if packed and not (self.member and self.member.eof) else "")
 
-
+# %% ../nbs/01_acquire.ipynb #f7998afc
 def _zip_damage(path: Path) -> str:
     try:
         with zipfile.ZipFile(path) as z:
@@ -1576,7 +1576,7 @@ def unpacks(path: Path, name: str) -> str:
             passing.update(data)
     return passing.wrong() or (_zip_damage(path) if passing.start == b"PK\3\4" or name.lower().endswith(".zip") else "")
 
-
+# %% ../nbs/01_acquire.ipynb #f50949d2
 def damage(path: Path, name: str, stream: Stream, sha256: str | None = None) -> str:
     "What is wrong with the file `path`, which holds what `stream` gave and is to be called `name`; empty if nothing is."
     size = path.stat().st_size
@@ -1720,7 +1720,7 @@ def get(
                 log.info("%s: begins anew (%s)", place, e)
     raise InputError(f"{redacted(place)}: changes all the time while it is read; try again later")
 
-
+# %% ../nbs/01_acquire.ipynb #b218741f
 def _file_at(place: str, dest: Path) -> Path:
     "The file, pipe or device that `dest` means: in a folder that of the name of `place`, of a link what it points to."
     path = Path(dest) / file_name(place) if Path(dest).is_dir() or str(dest).endswith(os.sep) else Path(dest)
@@ -1781,7 +1781,7 @@ def _pages(ask, place: str, marks: dict[str, str], retry: Retry, timeout: float)
             raise InputError(f"{place}: its list goes on but does not say where; this server cannot be listed to the end")
         seen.add(at)
 
-
+# %% ../nbs/01_acquire.ipynb #f9298ed9
 def objects(
     client, bucket: str, prefix: str, retry: Retry = Retry(), most: int = Access().max_objects, timeout: float = 60
 ) -> typing.Iterator[dict]:
@@ -1798,7 +1798,7 @@ def objects(
     if nameless:
         log.warning("%s: %d entries of its list have no key; left out", place, nameless)
 
-
+# %% ../nbs/01_acquire.ipynb #8ce071cd
 def newest_first(listed: typing.Iterable[dict]) -> list[Offer]:
     "The snapshots among the objects `listed`, newest first; of one crawl JSON before CSV."
     uploaded = lambda o: int(o["LastModified"].timestamp()) if o.get("LastModified") else None
@@ -1934,7 +1934,7 @@ def _unchanged(head: dict | None, stream: Stream, about: dict, part: int) -> boo
         return matches(local(stream.place), _digest(etag, {}, True), part) is True
     return False
 
-
+# %% ../nbs/01_acquire.ipynb #ccba9da1
 def copy_object(
     place: str, target: Target, access: Access = Access(), part: int = PART, quiet: bool = False, there: bool = True, client=None
 ) -> bool:
@@ -1965,7 +1965,7 @@ def copy_object(
         return True
     raise InputError(f"{redacted(place)}: changes all the time while it is read; try again later")
 
-
+# %% ../nbs/01_acquire.ipynb #effcbf77
 def _verify(target: Target, total: int, etags: set[str], etag: str) -> None:
     "InputError if `target`, which answered with `etag`, is not what was sent: one of `etags`, or `total` bytes where S3 did not make it of md5."
     if etag not in etags:
@@ -2013,7 +2013,7 @@ def places(source: str, access: Access = Access(), retry: Retry = Retry(), clien
         raise InputError(f"{redacted(source)}: there is no object and nothing under it")
     return all_of_it
 
-
+# %% ../nbs/01_acquire.ipynb #c3c4b6e0
 def _targets(named: list[tuple[str, str]], to: Target) -> list[tuple[str, Target]]:
     "(place, where it is put) of the objects `named` (place, name), under the key of `to`."
     prefix = to.key.rstrip("/") + "/" if to.key.rstrip("/") else ""
@@ -2058,7 +2058,7 @@ def wanted(what: str, bucket: str, prefix: str, access: Access, retry: Retry) ->
         return f"s3://{bucket}/{offers[0].key}"
     return f"s3://{bucket}/{what if '/' in what else prefix + what}"
 
-
+# %% ../nbs/01_acquire.ipynb #71730842
 def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("kickstarter-snapshots", description="List, get and mirror Web Robots' Kickstarter snapshots.")
     commands = parser.add_subparsers(dest="command", required=True)
@@ -2107,7 +2107,7 @@ def _arguments() -> argparse.ArgumentParser:
         )
     return parser
 
-
+# %% ../nbs/01_acquire.ipynb #790915d1
 def _count(text: str) -> int:
     if not re.fullmatch("[0-9]{1,18}", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
@@ -2169,6 +2169,6 @@ def main(argv: list[str] | None = None) -> int:
         return 130
     return 0
 
-# %% ../nbs/01_acquire.ipynb #1ba09cb8
+# %% ../nbs/01_acquire.ipynb #baa99863
 if __name__ == "__main__" and "ipykernel" not in sys.modules:
     sys.exit(main())
