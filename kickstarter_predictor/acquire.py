@@ -12,8 +12,8 @@ __all__ = ['log', 'Time', 'Count', 'Id', 'decode', 'COLUMNS', 'SCHEMA', 'SUFFIXE
            'How', 'table_of', 'local_tables', 'dask_tables', 'projects_schema', 'check_schema', 'check_projects',
            'acquire', 'amiss', 'describe', 'Transient', 'Changed', 'Damaged', 'Retry', 'within', 'faults', 'Version',
            'Answer', 'whole_number', 'http_time', 'pause_asked', 's3_client', 'Access', 'split_s3', 'local', 'asker',
-           'file_name', 'Stream', 'parts_md5', 'md5', 'matches', 'Passing', 'unpacks', 'damage', 'same_file', 'get',
-           'Offer', 'objects', 'newest_first', 'Target', 'clean_up', 'copy_object', 'places', 'mirror', 'wanted',
+           'file_name', 'Pace', 'Stream', 'parts_md5', 'md5', 'matches', 'Passing', 'unpacks', 'damage', 'same_file',
+           'get', 'Offer', 'objects', 'newest_first', 'Target', 'clean_up', 'copy_object', 'places', 'mirror', 'wanted',
            'main']
 
 # %% ../nbs/01_acquire.ipynb #593f6760
@@ -1031,7 +1031,7 @@ class Retry(typing.NamedTuple):
             except Transient as e:
                 self.wait(failures, e)
 
-# %% ../nbs/01_acquire.ipynb #6df8fa4d
+# %% ../nbs/01_acquire.ipynb #ea99c465
 def within(seconds: float, ask, *args, **kwargs):
     "What `ask(…)` gives or raises; Transient if it takes longer than `seconds`, and it is left to itself."
     answer = Future()
@@ -1078,7 +1078,7 @@ def _s3_said(e) -> tuple[str, int, str]:
     denied = f"access denied ({code}); check the credentials and what they may do" if status in (401, 403) else ""
     return code, status, _SAID.get(code) or denied or (_SAID["404"] if status == 404 else _plain(e))
 
-
+# %% ../nbs/01_acquire.ipynb #d9cb6f11
 @contextmanager
 def faults(place: str):
     """A context in which the errors of botocore, urllib3 and the disk become Transient, Changed or InputError that name `place`.
@@ -1146,7 +1146,7 @@ def _digest(etag: str | None, headers: typing.Mapping, s3: bool) -> str | None:
     s3 = s3 or any(str(k).lower().startswith("x-amz-") for k in headers)
     return etag if etag and s3 and not keyed and re.fullmatch(r"[0-9a-f]{32}(-[1-9][0-9]{0,4})?", etag) else None
 
-# %% ../nbs/01_acquire.ipynb #4ed08f51
+# %% ../nbs/01_acquire.ipynb #74e1b433
 def whole_number(text: str | None) -> int | None:
     "The number from 0 on that the header `text` states, also if it states it twice; None if it does not state just one."
     stated = {part.strip(" \t") for part in (text or "").split(",")}
@@ -1261,7 +1261,7 @@ def _raw_body(http_response, parsed, **_):
     if "Body" in parsed:
         parsed["Body"] = http_response.raw
 
-# %% ../nbs/01_acquire.ipynb #092d321b
+# %% ../nbs/01_acquire.ipynb #8ec6d850
 def s3_client(endpoint: str | None = None, unsigned: bool = False, timeout: float = 60):
     "boto3's client: credentials from the usual chain unless `unsigned`; retries are ours, and so are the bounds of what it reads."
     import boto3
@@ -1292,7 +1292,7 @@ def s3_client(endpoint: str | None = None, unsigned: bool = False, timeout: floa
     client.meta.events.register("after-call.s3.GetObject", _raw_body)
     return client
 
-
+# %% ../nbs/01_acquire.ipynb #889080ec
 def _ask_s3(client, timeout: float, bucket: str, key: str, start: int, known: Version) -> Answer:
     condition = {"Range": f"bytes={start}-"} | ({"IfMatch": f'"{known.etag}"'} if known.etag else {}) if start else {}
     got = within(timeout + 15, client.get_object, Bucket=bucket, Key=key, **condition)
@@ -1367,7 +1367,7 @@ def asker(place: str, access: Access = Access(), client=None):
         raise InputError(f"{redacted(place)}: expected http://, https://, s3://, file: or a path")
     return partial(_ask_file, local(place))
 
-# %% ../nbs/01_acquire.ipynb #7d18369b
+# %% ../nbs/01_acquire.ipynb #73ed41d2
 _DEVICES = r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?"
 
 
@@ -1385,6 +1385,31 @@ def file_name(place: str) -> str:
     return name
 
 # %% ../nbs/01_acquire.ipynb #3a42e270
+class Pace:
+    "How fast bytes come, judged whenever `seconds` have been spent on waiting for them; `slow` is how often in a row they came too slowly."
+
+    def __init__(self, seconds: float):
+        self.seconds, self.came, self.waited, self.slow = seconds, 0, 0.0, 0
+
+    @contextmanager
+    def waiting(self):
+        "A context that is spent on waiting."
+        begun = time.monotonic()
+        try:
+            yield
+        finally:
+            self.waited += time.monotonic() - begun
+
+    def too_slow(self, came: int) -> bool:
+        "Whether, with the `came` bytes that have just come, there were fewer than `RATE` a second."
+        self.came += came
+        if self.waited < self.seconds:
+            return False
+        slow = self.came < RATE * self.waited
+        self.came, self.waited, self.slow = 0, 0.0, self.slow + 1 if slow else 0
+        return slow
+
+# %% ../nbs/01_acquire.ipynb #e3d1b078
 class Stream:
     "The bytes of the object at `place` from byte `at` on; read(n) gives b'' at its end and raises Changed if it is not `known` any more."
 
@@ -1393,20 +1418,12 @@ class Stream:
     ):
         self.place, self.access, self.retry, self.at, self.version = place, access, retry, at, known
         self.best, self.failures, self.answer, self.digest, self.part = at, 0, None, None, None
-        self.came, self.waited, self.slow = 0, 0.0, 0
+        self.pace = Pace(access.timeout)
         self.ask = asker(place, access, client)
         self.read(0)
 
-    @contextmanager
-    def _waiting(self):
-        begun = time.monotonic()
-        try:
-            yield
-        finally:
-            self.waited += time.monotonic() - begun
-
     def _open(self) -> None:
-        with self._waiting():
+        with self.pace.waiting():
             self.answer = answer = self.ask(self.at, self.version)
         if self.at and not self.version.same(answer.version):
             raise Changed(redacted(self.place))
@@ -1424,14 +1441,10 @@ class Stream:
 
     def _take(self, n: int) -> bytes:
         "At most `n` of the next bytes as they come; Transient if too few came over the last `timeout` seconds of waiting."
-        with self._waiting():
+        with self.pace.waiting():
             data = self.answer.body.read1(n)
-        self.came += len(data)
-        if data and self.waited >= self.access.timeout:
-            slow = self.came < RATE * self.waited
-            self.came, self.waited, self.slow = 0, 0.0, self.slow + 1 if slow else 0
-            if slow:
-                raise Transient(f"{redacted(self.place)}: sends less than {RATE:,} bytes a second")
+        if data and self.pace.too_slow(len(data)):
+            raise Transient(f"{redacted(self.place)}: sends less than {RATE:,} bytes a second")
         return data
 
     def _read(self, n: int) -> bytes:
@@ -1452,8 +1465,8 @@ class Stream:
             except Transient as e:
                 self.close()
                 self.failures += 1
-                with self._waiting():
-                    self.retry.wait(max(self.failures, self.slow), e)
+                with self.pace.waiting():
+                    self.retry.wait(max(self.failures, self.pace.slow), e)
                 continue
             except BaseException:
                 self.close()
@@ -1553,7 +1566,7 @@ class Passing:
             return "is no whole zip archive"
         return self.fault or ("does not unpack (it ends too early)" if packed and not (self.member and self.member.eof) else "")
 
-# %% ../nbs/01_acquire.ipynb #f7998afc
+# %% ../nbs/01_acquire.ipynb #226a9cd8
 def _zip_damage(path: Path) -> str:
     try:
         with zipfile.ZipFile(path) as z:
@@ -1576,7 +1589,7 @@ def unpacks(path: Path, name: str) -> str:
             passing.update(data)
     return passing.wrong() or (_zip_damage(path) if passing.start == b"PK\3\4" or name.lower().endswith(".zip") else "")
 
-# %% ../nbs/01_acquire.ipynb #f50949d2
+# %% ../nbs/01_acquire.ipynb #ebcb14c4
 def damage(path: Path, name: str, stream: Stream, sha256: str | None = None) -> str:
     "What is wrong with the file `path`, which holds what `stream` gave and is to be called `name`; empty if nothing is."
     size = path.stat().st_size
@@ -1677,7 +1690,7 @@ def _fetch(place: str, dest: Path, access: Access, sha256: str | None, retry: Re
         note.unlink()
     return True
 
-
+# %% ../nbs/01_acquire.ipynb #2de3d457
 def _pour(stream: Stream, f: typing.BinaryIO, name: str, quiet: bool) -> None:
     "Append the rest of `stream` to the file `f`, with a progress bar where a person is looking; without a stated length to at most nine tenths of the disk's room."
     room = shutil.disk_usage(f.fileno()).free * 9 // 10 + stream.at if stream.version.size is None else None
@@ -1720,7 +1733,7 @@ def get(
                 log.info("%s: begins anew (%s)", place, e)
     raise InputError(f"{redacted(place)}: changes all the time while it is read; try again later")
 
-# %% ../nbs/01_acquire.ipynb #b218741f
+# %% ../nbs/01_acquire.ipynb #2f2479aa
 def _file_at(place: str, dest: Path) -> Path:
     "The file, pipe or device that `dest` means: in a folder that of the name of `place`, of a link what it points to."
     path = Path(dest) / file_name(place) if Path(dest).is_dir() or str(dest).endswith(os.sep) else Path(dest)
@@ -1781,7 +1794,7 @@ def _pages(ask, place: str, marks: dict[str, str], retry: Retry, timeout: float)
             raise InputError(f"{place}: its list goes on but does not say where; this server cannot be listed to the end")
         seen.add(at)
 
-# %% ../nbs/01_acquire.ipynb #f9298ed9
+# %% ../nbs/01_acquire.ipynb #61804148
 def objects(
     client, bucket: str, prefix: str, retry: Retry = Retry(), most: int = Access().max_objects, timeout: float = 60
 ) -> typing.Iterator[dict]:
@@ -1798,7 +1811,7 @@ def objects(
     if nameless:
         log.warning("%s: %d entries of its list have no key; left out", place, nameless)
 
-# %% ../nbs/01_acquire.ipynb #8ce071cd
+# %% ../nbs/01_acquire.ipynb #c86895aa
 def newest_first(listed: typing.Iterable[dict]) -> list[Offer]:
     "The snapshots among the objects `listed`, newest first; of one crawl JSON before CSV."
     uploaded = lambda o: int(o["LastModified"].timestamp()) if o.get("LastModified") else None
@@ -1934,7 +1947,7 @@ def _unchanged(head: dict | None, stream: Stream, about: dict, part: int) -> boo
         return matches(local(stream.place), _digest(etag, {}, True), part) is True
     return False
 
-# %% ../nbs/01_acquire.ipynb #ccba9da1
+# %% ../nbs/01_acquire.ipynb #36ae9415
 def copy_object(
     place: str, target: Target, access: Access = Access(), part: int = PART, quiet: bool = False, there: bool = True, client=None
 ) -> bool:
@@ -1965,7 +1978,7 @@ def copy_object(
         return True
     raise InputError(f"{redacted(place)}: changes all the time while it is read; try again later")
 
-# %% ../nbs/01_acquire.ipynb #effcbf77
+# %% ../nbs/01_acquire.ipynb #b062a570
 def _verify(target: Target, total: int, etags: set[str], etag: str) -> None:
     "InputError if `target`, which answered with `etag`, is not what was sent: one of `etags`, or `total` bytes where S3 did not make it of md5."
     if etag not in etags:
@@ -2013,7 +2026,7 @@ def places(source: str, access: Access = Access(), retry: Retry = Retry(), clien
         raise InputError(f"{redacted(source)}: there is no object and nothing under it")
     return all_of_it
 
-# %% ../nbs/01_acquire.ipynb #c3c4b6e0
+# %% ../nbs/01_acquire.ipynb #813b9bf7
 def _targets(named: list[tuple[str, str]], to: Target) -> list[tuple[str, Target]]:
     "(place, where it is put) of the objects `named` (place, name), under the key of `to`."
     prefix = to.key.rstrip("/") + "/" if to.key.rstrip("/") else ""
@@ -2058,7 +2071,7 @@ def wanted(what: str, bucket: str, prefix: str, access: Access, retry: Retry) ->
         return f"s3://{bucket}/{offers[0].key}"
     return f"s3://{bucket}/{what if '/' in what else prefix + what}"
 
-# %% ../nbs/01_acquire.ipynb #71730842
+# %% ../nbs/01_acquire.ipynb #0c2157f1
 def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("kickstarter-snapshots", description="List, get and mirror Web Robots' Kickstarter snapshots.")
     commands = parser.add_subparsers(dest="command", required=True)
@@ -2107,7 +2120,7 @@ def _arguments() -> argparse.ArgumentParser:
         )
     return parser
 
-# %% ../nbs/01_acquire.ipynb #790915d1
+# %% ../nbs/01_acquire.ipynb #34715c42
 def _count(text: str) -> int:
     if not re.fullmatch("[0-9]{1,18}", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
@@ -2169,6 +2182,6 @@ def main(argv: list[str] | None = None) -> int:
         return 130
     return 0
 
-# %% ../nbs/01_acquire.ipynb #baa99863
+# %% ../nbs/01_acquire.ipynb #02eae8cb
 if __name__ == "__main__" and "ipykernel" not in sys.modules:
     sys.exit(main())
