@@ -1031,7 +1031,7 @@ class Retry(typing.NamedTuple):
             except Transient as e:
                 self.wait(failures, e)
 
-# %% ../nbs/01_acquire.ipynb #ea99c465
+# %% ../nbs/01_acquire.ipynb #dfe73bc8
 def within(seconds: float, ask, *args, **kwargs):
     "What `ask(…)` gives or raises; Transient if it takes longer than `seconds`, and it is left to itself."
     answer = Future()
@@ -1078,7 +1078,7 @@ def _s3_said(e) -> tuple[str, int, str]:
     denied = f"access denied ({code}); check the credentials and what they may do" if status in (401, 403) else ""
     return code, status, _SAID.get(code) or denied or (_SAID["404"] if status == 404 else _plain(e))
 
-# %% ../nbs/01_acquire.ipynb #d9cb6f11
+# %% ../nbs/01_acquire.ipynb #9abd28b1
 @contextmanager
 def faults(place: str):
     """A context in which the errors of botocore, urllib3 and the disk become Transient, Changed or InputError that name `place`.
@@ -1146,7 +1146,7 @@ def _digest(etag: str | None, headers: typing.Mapping, s3: bool) -> str | None:
     s3 = s3 or any(str(k).lower().startswith("x-amz-") for k in headers)
     return etag if etag and s3 and not keyed and re.fullmatch(r"[0-9a-f]{32}(-[1-9][0-9]{0,4})?", etag) else None
 
-# %% ../nbs/01_acquire.ipynb #74e1b433
+# %% ../nbs/01_acquire.ipynb #83fae6b8
 def whole_number(text: str | None) -> int | None:
     "The number from 0 on that the header `text` states, also if it states it twice; None if it does not state just one."
     stated = {part.strip(" \t") for part in (text or "").split(",")}
@@ -1261,7 +1261,7 @@ def _raw_body(http_response, parsed, **_):
     if "Body" in parsed:
         parsed["Body"] = http_response.raw
 
-# %% ../nbs/01_acquire.ipynb #8ec6d850
+# %% ../nbs/01_acquire.ipynb #5b041c4f
 def s3_client(endpoint: str | None = None, unsigned: bool = False, timeout: float = 60):
     "boto3's client: credentials from the usual chain unless `unsigned`; retries are ours, and so are the bounds of what it reads."
     import boto3
@@ -1292,7 +1292,7 @@ def s3_client(endpoint: str | None = None, unsigned: bool = False, timeout: floa
     client.meta.events.register("after-call.s3.GetObject", _raw_body)
     return client
 
-# %% ../nbs/01_acquire.ipynb #889080ec
+# %% ../nbs/01_acquire.ipynb #e3e59acb
 def _ask_s3(client, timeout: float, bucket: str, key: str, start: int, known: Version) -> Answer:
     condition = {"Range": f"bytes={start}-"} | ({"IfMatch": f'"{known.etag}"'} if known.etag else {}) if start else {}
     got = within(timeout + 15, client.get_object, Bucket=bucket, Key=key, **condition)
@@ -1367,7 +1367,7 @@ def asker(place: str, access: Access = Access(), client=None):
         raise InputError(f"{redacted(place)}: expected http://, https://, s3://, file: or a path")
     return partial(_ask_file, local(place))
 
-# %% ../nbs/01_acquire.ipynb #73ed41d2
+# %% ../nbs/01_acquire.ipynb #5c70a13b
 _DEVICES = r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?"
 
 
@@ -1409,7 +1409,20 @@ class Pace:
         self.came, self.waited, self.slow = 0, 0.0, self.slow + 1 if slow else 0
         return slow
 
-# %% ../nbs/01_acquire.ipynb #e3d1b078
+    def read(self, place: str, body, n: int) -> bytes:
+        "At most `n` bytes of `body` as they come from `place`; Transient if they come too slowly."
+        with self.waiting():
+            data = body.read1(n)
+        if data and self.too_slow(len(data)):
+            raise Transient(f"{redacted(place)}: sends less than {RATE:,} bytes a second")
+        return data
+
+
+def _bound(place: str, size: int, access: Access) -> None:
+    if size > access.max_bytes:
+        raise InputError(f"{redacted(place)}: has more than {access.max_bytes:,} bytes; --max-bytes allows more")
+
+# %% ../nbs/01_acquire.ipynb #74ee81b7
 class Stream:
     "The bytes of the object at `place` from byte `at` on; read(n) gives b'' at its end and raises Changed if it is not `known` any more."
 
@@ -1418,8 +1431,7 @@ class Stream:
     ):
         self.place, self.access, self.retry, self.at, self.version = place, access, retry, at, known
         self.best, self.failures, self.answer, self.digest, self.part = at, 0, None, None, None
-        self.pace = Pace(access.timeout)
-        self.ask = asker(place, access, client)
+        self.pace, self.ask = Pace(access.timeout), asker(place, access, client)
         self.read(0)
 
     def _open(self) -> None:
@@ -1428,33 +1440,20 @@ class Stream:
         if self.at and not self.version.same(answer.version):
             raise Changed(redacted(self.place))
         self.version, self.digest, self.part = answer.version, answer.digest, self.part or answer.part
-        self._bound(self.version.size or 0)
         behind = self.at - answer.start
-        while behind > 0 and (past := self._take(min(behind, 1 << 18))):
+        while behind > 0 and (past := self.pace.read(self.place, answer.body, min(behind, 1 << 18))):
             behind -= len(past)
         if behind:
             raise Transient(f"{redacted(self.place)}: ended early")
-
-    def _bound(self, size: int) -> None:
-        if size > self.access.max_bytes:
-            raise InputError(f"{redacted(self.place)}: has more than {self.access.max_bytes:,} bytes; --max-bytes allows more")
-
-    def _take(self, n: int) -> bytes:
-        "At most `n` of the next bytes as they come; Transient if too few came over the last `timeout` seconds of waiting."
-        with self.pace.waiting():
-            data = self.answer.body.read1(n)
-        if data and self.pace.too_slow(len(data)):
-            raise Transient(f"{redacted(self.place)}: sends less than {RATE:,} bytes a second")
-        return data
 
     def _read(self, n: int) -> bytes:
         with faults(self.place):
             if self.answer is None:
                 self._open()
-            data = self._take(n) if n else b""
+            data = self.pace.read(self.place, self.answer.body, n) if n else b""
             if n and not data and self.at < (self.version.size or 0):
                 raise Transient(f"{redacted(self.place)}: ended after {self.at:,} of {self.version.size:,} bytes")
-            self._bound(self.at + len(data))
+            _bound(self.place, max(self.at + len(data), self.version.size or 0), self.access)
             return data
 
     def read(self, n: int) -> bytes:
@@ -1566,7 +1565,7 @@ class Passing:
             return "is no whole zip archive"
         return self.fault or ("does not unpack (it ends too early)" if packed and not (self.member and self.member.eof) else "")
 
-# %% ../nbs/01_acquire.ipynb #226a9cd8
+# %% ../nbs/01_acquire.ipynb #1d9b5e24
 def _zip_damage(path: Path) -> str:
     try:
         with zipfile.ZipFile(path) as z:
@@ -1589,7 +1588,7 @@ def unpacks(path: Path, name: str) -> str:
             passing.update(data)
     return passing.wrong() or (_zip_damage(path) if passing.start == b"PK\3\4" or name.lower().endswith(".zip") else "")
 
-# %% ../nbs/01_acquire.ipynb #ebcb14c4
+# %% ../nbs/01_acquire.ipynb #13ab9fb7
 def damage(path: Path, name: str, stream: Stream, sha256: str | None = None) -> str:
     "What is wrong with the file `path`, which holds what `stream` gave and is to be called `name`; empty if nothing is."
     size = path.stat().st_size
@@ -1690,7 +1689,7 @@ def _fetch(place: str, dest: Path, access: Access, sha256: str | None, retry: Re
         note.unlink()
     return True
 
-# %% ../nbs/01_acquire.ipynb #2de3d457
+# %% ../nbs/01_acquire.ipynb #8b9573f8
 def _pour(stream: Stream, f: typing.BinaryIO, name: str, quiet: bool) -> None:
     "Append the rest of `stream` to the file `f`, with a progress bar where a person is looking; without a stated length to at most nine tenths of the disk's room."
     room = shutil.disk_usage(f.fileno()).free * 9 // 10 + stream.at if stream.version.size is None else None
@@ -1733,7 +1732,7 @@ def get(
                 log.info("%s: begins anew (%s)", place, e)
     raise InputError(f"{redacted(place)}: changes all the time while it is read; try again later")
 
-# %% ../nbs/01_acquire.ipynb #2f2479aa
+# %% ../nbs/01_acquire.ipynb #2e89c8f8
 def _file_at(place: str, dest: Path) -> Path:
     "The file, pipe or device that `dest` means: in a folder that of the name of `place`, of a link what it points to."
     path = Path(dest) / file_name(place) if Path(dest).is_dir() or str(dest).endswith(os.sep) else Path(dest)
@@ -1794,7 +1793,7 @@ def _pages(ask, place: str, marks: dict[str, str], retry: Retry, timeout: float)
             raise InputError(f"{place}: its list goes on but does not say where; this server cannot be listed to the end")
         seen.add(at)
 
-# %% ../nbs/01_acquire.ipynb #61804148
+# %% ../nbs/01_acquire.ipynb #b3ad932c
 def objects(
     client, bucket: str, prefix: str, retry: Retry = Retry(), most: int = Access().max_objects, timeout: float = 60
 ) -> typing.Iterator[dict]:
@@ -1811,7 +1810,7 @@ def objects(
     if nameless:
         log.warning("%s: %d entries of its list have no key; left out", place, nameless)
 
-# %% ../nbs/01_acquire.ipynb #c86895aa
+# %% ../nbs/01_acquire.ipynb #57bfaffc
 def newest_first(listed: typing.Iterable[dict]) -> list[Offer]:
     "The snapshots among the objects `listed`, newest first; of one crawl JSON before CSV."
     uploaded = lambda o: int(o["LastModified"].timestamp()) if o.get("LastModified") else None
@@ -1947,7 +1946,7 @@ def _unchanged(head: dict | None, stream: Stream, about: dict, part: int) -> boo
         return matches(local(stream.place), _digest(etag, {}, True), part) is True
     return False
 
-# %% ../nbs/01_acquire.ipynb #36ae9415
+# %% ../nbs/01_acquire.ipynb #51d5af2f
 def copy_object(
     place: str, target: Target, access: Access = Access(), part: int = PART, quiet: bool = False, there: bool = True, client=None
 ) -> bool:
@@ -1978,7 +1977,7 @@ def copy_object(
         return True
     raise InputError(f"{redacted(place)}: changes all the time while it is read; try again later")
 
-# %% ../nbs/01_acquire.ipynb #b062a570
+# %% ../nbs/01_acquire.ipynb #cbad93b0
 def _verify(target: Target, total: int, etags: set[str], etag: str) -> None:
     "InputError if `target`, which answered with `etag`, is not what was sent: one of `etags`, or `total` bytes where S3 did not make it of md5."
     if etag not in etags:
@@ -2026,7 +2025,7 @@ def places(source: str, access: Access = Access(), retry: Retry = Retry(), clien
         raise InputError(f"{redacted(source)}: there is no object and nothing under it")
     return all_of_it
 
-# %% ../nbs/01_acquire.ipynb #813b9bf7
+# %% ../nbs/01_acquire.ipynb #706f0b1f
 def _targets(named: list[tuple[str, str]], to: Target) -> list[tuple[str, Target]]:
     "(place, where it is put) of the objects `named` (place, name), under the key of `to`."
     prefix = to.key.rstrip("/") + "/" if to.key.rstrip("/") else ""
@@ -2071,7 +2070,7 @@ def wanted(what: str, bucket: str, prefix: str, access: Access, retry: Retry) ->
         return f"s3://{bucket}/{offers[0].key}"
     return f"s3://{bucket}/{what if '/' in what else prefix + what}"
 
-# %% ../nbs/01_acquire.ipynb #0c2157f1
+# %% ../nbs/01_acquire.ipynb #dfbd4b0e
 def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("kickstarter-snapshots", description="List, get and mirror Web Robots' Kickstarter snapshots.")
     commands = parser.add_subparsers(dest="command", required=True)
@@ -2120,7 +2119,7 @@ def _arguments() -> argparse.ArgumentParser:
         )
     return parser
 
-# %% ../nbs/01_acquire.ipynb #34715c42
+# %% ../nbs/01_acquire.ipynb #8cf5ec88
 def _count(text: str) -> int:
     if not re.fullmatch("[0-9]{1,18}", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
@@ -2182,6 +2181,6 @@ def main(argv: list[str] | None = None) -> int:
         return 130
     return 0
 
-# %% ../nbs/01_acquire.ipynb #02eae8cb
+# %% ../nbs/01_acquire.ipynb #4a5dcb6d
 if __name__ == "__main__" and "ipykernel" not in sys.modules:
     sys.exit(main())
