@@ -1031,10 +1031,10 @@ class Retry(typing.NamedTuple):
             except Transient as e:
                 self.wait(failures, e)
 
-# %% ../nbs/01_acquire.ipynb #dfe73bc8
-def within(seconds: float, ask, *args, **kwargs):
-    "What `ask(…)` gives or raises; Transient if it takes longer than `seconds`, and it is left to itself."
-    answer = Future()
+# %% ../nbs/01_acquire.ipynb #98da9aba
+def within(timeout: float, ask, *args, **kwargs):
+    "What `ask(…)` gives or raises; Transient if it takes longer than `timeout` seconds, and at most 15 more to connect, and it is left to itself."
+    answer, seconds = Future(), timeout + min(15, timeout)
 
     def run():
         try:
@@ -1078,7 +1078,7 @@ def _s3_said(e) -> tuple[str, int, str]:
     denied = f"access denied ({code}); check the credentials and what they may do" if status in (401, 403) else ""
     return code, status, _SAID.get(code) or denied or (_SAID["404"] if status == 404 else _plain(e))
 
-# %% ../nbs/01_acquire.ipynb #9abd28b1
+# %% ../nbs/01_acquire.ipynb #acc9a52f
 @contextmanager
 def faults(place: str):
     """A context in which the errors of botocore, urllib3 and the disk become Transient, Changed or InputError that name `place`.
@@ -1146,7 +1146,7 @@ def _digest(etag: str | None, headers: typing.Mapping, s3: bool) -> str | None:
     s3 = s3 or any(str(k).lower().startswith("x-amz-") for k in headers)
     return etag if etag and s3 and not keyed and re.fullmatch(r"[0-9a-f]{32}(-[1-9][0-9]{0,4})?", etag) else None
 
-# %% ../nbs/01_acquire.ipynb #83fae6b8
+# %% ../nbs/01_acquire.ipynb #0e13fa06
 def whole_number(text: str | None) -> int | None:
     "The number from 0 on that the header `text` states, also if it states it twice; None if it does not state just one."
     stated = {part.strip(" \t") for part in (text or "").split(",")}
@@ -1207,7 +1207,7 @@ def _ask_http(url: str, timeout: float, start: int, known: Version) -> Answer:
     bare = re.sub(r"(?<=://)[^/\s?#]*@", "", url)
     retries = urllib3.Retry(total=None, connect=False, read=False, other=False, status=0, redirect=5)
     options = dict(headers=headers, preload_content=False, decode_content=False, retries=retries)
-    got = within(timeout + 15, pool.request, "GET", bare, **options)
+    got = within(timeout, pool.request, "GET", bare, **options)
     if got.status in (200, 206):
         return _answer(url, got.status, got.headers, got, start, False)
     got.close()
@@ -1261,7 +1261,7 @@ def _raw_body(http_response, parsed, **_):
     if "Body" in parsed:
         parsed["Body"] = http_response.raw
 
-# %% ../nbs/01_acquire.ipynb #5b041c4f
+# %% ../nbs/01_acquire.ipynb #928b550c
 def s3_client(endpoint: str | None = None, unsigned: bool = False, timeout: float = 60):
     "boto3's client: credentials from the usual chain unless `unsigned`; retries are ours, and so are the bounds of what it reads."
     import boto3
@@ -1286,22 +1286,22 @@ def s3_client(endpoint: str | None = None, unsigned: bool = False, timeout: floa
         except ValueError as e:
             raise InputError(f"--endpoint-url {redacted(endpoint or '')}: {redacted(_plain(e))}") from None
         trusted = core.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE") or True
-        times = (min(15, timeout), timeout)
-        http = URLLib3Session(trusted, get_environ_proxies(client.meta.endpoint_url), times, 10)
+        times, lively = (min(15, timeout), timeout), [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
+        http = URLLib3Session(trusted, get_environ_proxies(client.meta.endpoint_url), times, 10, lively)
     client.meta.events.register("before-send.s3", partial(_send_s3, http))
     client.meta.events.register("after-call.s3.GetObject", _raw_body)
     return client
 
-# %% ../nbs/01_acquire.ipynb #e3e59acb
+# %% ../nbs/01_acquire.ipynb #d066e1bf
 def _ask_s3(client, timeout: float, bucket: str, key: str, start: int, known: Version) -> Answer:
     condition = {"Range": f"bytes={start}-"} | ({"IfMatch": f'"{known.etag}"'} if known.etag else {}) if start else {}
-    got = within(timeout + 15, client.get_object, Bucket=bucket, Key=key, **condition)
+    got = within(timeout, client.get_object, Bucket=bucket, Key=key, **condition)
     about = got["ResponseMetadata"]
     answer = _answer(f"s3://{bucket}/{key}", about["HTTPStatusCode"], about["HTTPHeaders"], got["Body"], start, True)
     if not answer.digest or "-" not in answer.digest or start:
         return answer
     try:
-        part = within(timeout + 15, client.head_object, Bucket=bucket, Key=key, PartNumber=1).get("ContentLength")
+        part = within(timeout, client.head_object, Bucket=bucket, Key=key, PartNumber=1).get("ContentLength")
     except Exception as e:
         log.debug("s3://%s/%s: the size of its parts is not told (%s)", bucket, key, type(e).__name__)
         return answer
@@ -1367,7 +1367,7 @@ def asker(place: str, access: Access = Access(), client=None):
         raise InputError(f"{redacted(place)}: expected http://, https://, s3://, file: or a path")
     return partial(_ask_file, local(place))
 
-# %% ../nbs/01_acquire.ipynb #5c70a13b
+# %% ../nbs/01_acquire.ipynb #903907f5
 _DEVICES = r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?"
 
 
@@ -1422,7 +1422,7 @@ def _bound(place: str, size: int, access: Access) -> None:
     if size > access.max_bytes:
         raise InputError(f"{redacted(place)}: has more than {access.max_bytes:,} bytes; --max-bytes allows more")
 
-# %% ../nbs/01_acquire.ipynb #74ee81b7
+# %% ../nbs/01_acquire.ipynb #c1d11f79
 class Stream:
     "The bytes of the object at `place` from byte `at` on; read(n) gives b'' at its end and raises Changed if it is not `known` any more."
 
@@ -1565,7 +1565,7 @@ class Passing:
             return "is no whole zip archive"
         return self.fault or ("does not unpack (it ends too early)" if packed and not (self.member and self.member.eof) else "")
 
-# %% ../nbs/01_acquire.ipynb #1d9b5e24
+# %% ../nbs/01_acquire.ipynb #b8f00006
 def _zip_damage(path: Path) -> str:
     try:
         with zipfile.ZipFile(path) as z:
@@ -1588,7 +1588,7 @@ def unpacks(path: Path, name: str) -> str:
             passing.update(data)
     return passing.wrong() or (_zip_damage(path) if passing.start == b"PK\3\4" or name.lower().endswith(".zip") else "")
 
-# %% ../nbs/01_acquire.ipynb #13ab9fb7
+# %% ../nbs/01_acquire.ipynb #ea53a77c
 def damage(path: Path, name: str, stream: Stream, sha256: str | None = None) -> str:
     "What is wrong with the file `path`, which holds what `stream` gave and is to be called `name`; empty if nothing is."
     size = path.stat().st_size
@@ -1674,7 +1674,7 @@ def _fetch(place: str, dest: Path, access: Access, sha256: str | None, retry: Re
                     new.write_bytes(msgspec.json.encode(_Note(redacted(place), stream.version)))
                 _pour(stream, f, dest.name, quiet)
                 wrong = damage(part, dest.name, stream, sha256)
-        except (Changed, InputError, OSError) as e:
+        except (Changed, ValueError, OSError) as e:
             if isinstance(e, Changed) or not part.stat().st_size:
                 part.unlink()
                 note.unlink(missing_ok=True)
@@ -1689,7 +1689,7 @@ def _fetch(place: str, dest: Path, access: Access, sha256: str | None, retry: Re
         note.unlink()
     return True
 
-# %% ../nbs/01_acquire.ipynb #8b9573f8
+# %% ../nbs/01_acquire.ipynb #959b4283
 def _pour(stream: Stream, f: typing.BinaryIO, name: str, quiet: bool) -> None:
     "Append the rest of `stream` to the file `f`, with a progress bar where a person is looking; without a stated length to at most nine tenths of the disk's room."
     room = shutil.disk_usage(f.fileno()).free * 9 // 10 + stream.at if stream.version.size is None else None
@@ -1732,7 +1732,7 @@ def get(
                 log.info("%s: begins anew (%s)", place, e)
     raise InputError(f"{redacted(place)}: changes all the time while it is read; try again later")
 
-# %% ../nbs/01_acquire.ipynb #2e89c8f8
+# %% ../nbs/01_acquire.ipynb #afec53f6
 def _file_at(place: str, dest: Path) -> Path:
     "The file, pipe or device that `dest` means: in a folder that of the name of `place`, of a link what it points to."
     path = Path(dest) / file_name(place) if Path(dest).is_dir() or str(dest).endswith(os.sep) else Path(dest)
@@ -1782,7 +1782,7 @@ def _pages(ask, place: str, marks: dict[str, str], retry: Retry, timeout: float)
 
         def once():
             with faults(place):
-                return within(timeout + 15, ask, **token)
+                return within(timeout, ask, **token)
 
         page = retry.call(once)
         yield page
@@ -1793,24 +1793,23 @@ def _pages(ask, place: str, marks: dict[str, str], retry: Retry, timeout: float)
             raise InputError(f"{place}: its list goes on but does not say where; this server cannot be listed to the end")
         seen.add(at)
 
-# %% ../nbs/01_acquire.ipynb #b3ad932c
+# %% ../nbs/01_acquire.ipynb #79f47c47
 def objects(
     client, bucket: str, prefix: str, retry: Retry = Retry(), most: int = Access().max_objects, timeout: float = 60
 ) -> typing.Iterator[dict]:
     "What `bucket` holds under `prefix`, as S3 lists it; InputError once that is more than `most` objects or so many short pages that it will not end."
-    place, listed, nameless = f"s3://{bucket}/{prefix}", 0, 0
+    place, listed = f"s3://{bucket}/{prefix}", 0
     ask = partial(client.list_objects_v2, Bucket=bucket, Prefix=prefix)
     for page in _pages(ask, place, {"ContinuationToken": "NextContinuationToken"}, retry, timeout):
         entries = page.get("Contents", [])
         listed += max(100, len(entries)) if page.get("IsTruncated") else len(entries)  # S3 puts 1,000 on a page
         if listed > most:
             raise InputError(f"{place}: lists more than {most:,} objects, or few a page without end; name a longer prefix, or allow more by --max-objects")
-        nameless += sum(not entry.get("Key") for entry in entries)
-        yield from (entry for entry in entries if entry.get("Key"))
-    if nameless:
-        log.warning("%s: %d entries of its list have no key; left out", place, nameless)
+        if any(not entry.get("Key") for entry in entries):
+            raise InputError(f"{place}: an entry of its list has no key; is it an S3?")
+        yield from entries
 
-# %% ../nbs/01_acquire.ipynb #57bfaffc
+# %% ../nbs/01_acquire.ipynb #5c258fbf
 def newest_first(listed: typing.Iterable[dict]) -> list[Offer]:
     "The snapshots among the objects `listed`, newest first; of one crawl JSON before CSV."
     uploaded = lambda o: int(o["LastModified"].timestamp()) if o.get("LastModified") else None
@@ -1946,7 +1945,7 @@ def _unchanged(head: dict | None, stream: Stream, about: dict, part: int) -> boo
         return matches(local(stream.place), _digest(etag, {}, True), part) is True
     return False
 
-# %% ../nbs/01_acquire.ipynb #51d5af2f
+# %% ../nbs/01_acquire.ipynb #7ded7b00
 def copy_object(
     place: str, target: Target, access: Access = Access(), part: int = PART, quiet: bool = False, there: bool = True, client=None
 ) -> bool:
@@ -1977,7 +1976,7 @@ def copy_object(
         return True
     raise InputError(f"{redacted(place)}: changes all the time while it is read; try again later")
 
-# %% ../nbs/01_acquire.ipynb #cbad93b0
+# %% ../nbs/01_acquire.ipynb #783ed02b
 def _verify(target: Target, total: int, etags: set[str], etag: str) -> None:
     "InputError if `target`, which answered with `etag`, is not what was sent: one of `etags`, or `total` bytes where S3 did not make it of md5."
     if etag not in etags:
@@ -2025,7 +2024,7 @@ def places(source: str, access: Access = Access(), retry: Retry = Retry(), clien
         raise InputError(f"{redacted(source)}: there is no object and nothing under it")
     return all_of_it
 
-# %% ../nbs/01_acquire.ipynb #706f0b1f
+# %% ../nbs/01_acquire.ipynb #8667e2d6
 def _targets(named: list[tuple[str, str]], to: Target) -> list[tuple[str, Target]]:
     "(place, where it is put) of the objects `named` (place, name), under the key of `to`."
     prefix = to.key.rstrip("/") + "/" if to.key.rstrip("/") else ""
@@ -2070,7 +2069,7 @@ def wanted(what: str, bucket: str, prefix: str, access: Access, retry: Retry) ->
         return f"s3://{bucket}/{offers[0].key}"
     return f"s3://{bucket}/{what if '/' in what else prefix + what}"
 
-# %% ../nbs/01_acquire.ipynb #dfbd4b0e
+# %% ../nbs/01_acquire.ipynb #ed07eb8a
 def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("kickstarter-snapshots", description="List, get and mirror Web Robots' Kickstarter snapshots.")
     commands = parser.add_subparsers(dest="command", required=True)
@@ -2119,7 +2118,7 @@ def _arguments() -> argparse.ArgumentParser:
         )
     return parser
 
-# %% ../nbs/01_acquire.ipynb #8cf5ec88
+# %% ../nbs/01_acquire.ipynb #88a075f3
 def _count(text: str) -> int:
     if not re.fullmatch("[0-9]{1,18}", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
@@ -2181,6 +2180,6 @@ def main(argv: list[str] | None = None) -> int:
         return 130
     return 0
 
-# %% ../nbs/01_acquire.ipynb #4a5dcb6d
+# %% ../nbs/01_acquire.ipynb #ffa13ed6
 if __name__ == "__main__" and "ipykernel" not in sys.modules:
     sys.exit(main())
