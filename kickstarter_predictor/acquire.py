@@ -4,25 +4,26 @@
 
 # %% auto #0
 __all__ = ['log', 'Time', 'Count', 'Id', 'decode', 'COLUMNS', 'SCHEMA', 'SUFFIXES', 'EXPANSION', 'FREE', 'LONGEST', 'BATCH',
-           'ENGINES', 'WAIT', 'SYNTHETIC', 'BUCKET', 'PREFIX', 'PART', 'Category', 'Creator', 'Location', 'Video',
-           'Project', 'Line', 'to_batch', 'snapshot_time', 'Findings', 'reason', 'snapshot_files', 'readable',
-           'Bounded', 'open_snapshot', 'check_beginning', 'checked_members', 'Part', 'parts', 'text_lines',
+           'ENGINES', 'WAIT', 'SYNTHETIC', 'BUCKET', 'PREFIX', 'RATE', 'PART', 'MOST_PARTS', 'Category', 'Creator',
+           'Location', 'Video', 'Project', 'Line', 'to_batch', 'snapshot_time', 'Findings', 'reason', 'snapshot_files',
+           'readable', 'Bounded', 'open_snapshot', 'check_beginning', 'checked_members', 'Part', 'parts', 'text_lines',
            'json_lines', 'json_array', 'nested', 'CsvLines', 'csv_rows', 'csv_header', 'csv_record', 'csv_records',
            'reader_of', 'crawl_name', 'records', 'newest', 'updated', 'chosen', 'batches', 'uncollected', 'read_file',
            'How', 'table_of', 'local_tables', 'dask_tables', 'projects_schema', 'check_schema', 'check_projects',
-           'acquire', 'amiss', 'describe', 'Transient', 'Changed', 'Retry', 'faults', 'Version', 'Answer', 's3_client',
-           'Access', 'split_s3', 'local', 'asker', 'Stream', 'parts_md5', 'md5', 'matches', 'unpacks', 'damage',
-           'same_file', 'get', 'Offer', 'objects', 'newest_first', 'Target', 'clean_up', 'copy_object', 'places',
-           'mirror', 'wanted', 'main']
+           'acquire', 'amiss', 'describe', 'Transient', 'Changed', 'Damaged', 'Retry', 'within', 'faults', 'Version',
+           'Answer', 'whole_number', 'http_time', 'pause_asked', 's3_client', 'Access', 'split_s3', 'local', 'asker',
+           'file_name', 'Pace', 'Stream', 'parts_md5', 'md5', 'matches', 'Passing', 'unpacks', 'damage', 'same_file',
+           'get', 'Offer', 'objects', 'newest_first', 'Target', 'clean_up', 'copy_object', 'places', 'mirror', 'wanted',
+           'main']
 
 # %% ../nbs/01_acquire.ipynb #593f6760
-import argparse, base64, codecs, csv, errno, gc, hashlib, io, itertools, json, lzma, os, random, re, shutil, socket, stat, sys, tempfile, time, typing, uuid
+import argparse, base64, codecs, csv, errno, gc, hashlib, io, itertools, json, lzma, os, random, re, shutil, socket, stat, sys, tempfile, threading, time, typing, uuid
 import zipfile, zlib
 from collections import Counter, deque
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from email.utils import formatdate, parsedate_to_datetime
+from email.utils import formatdate, mktime_tz, parsedate_tz
 from functools import partial
 from importlib import import_module
 from itertools import islice
@@ -1009,6 +1010,10 @@ class Changed(Exception):
     "The object is no longer the one whose beginning was read."
 
 
+class Damaged(InputError):
+    "What came is not what was promised, or does not unpack."
+
+
 class Retry(typing.NamedTuple):
     "How often to try again without getting further, and about how many seconds to pause before the first time."
 
@@ -1019,7 +1024,7 @@ class Retry(typing.NamedTuple):
         "Pause before trying again, or raise InputError if that was tried often enough."
         if failures > self.times:
             raise InputError(f"{error}; gave up after {self.times} retries, the same command goes on from here") from None
-        seconds = min(60, max(error.wait, random.uniform(0.5, 1) * min(30, self.pause * 2 ** (failures - 1))))
+        seconds = min(60, max(error.wait, random.uniform(0.5, 1) * min(30, self.pause * 2 ** min(failures - 1, 16))))
         log.info("%s; retry %d of %d in %.1f s", error, failures, self.times, seconds)
         time.sleep(seconds)
 
@@ -1030,6 +1035,25 @@ class Retry(typing.NamedTuple):
                 return ask(*args, **kwargs)
             except Transient as e:
                 self.wait(failures, e)
+
+# %% ../nbs/01_acquire.ipynb #98da9aba
+def within(timeout: float, ask, *args, **kwargs):
+    "What `ask(…)` gives or raises; Transient if it takes longer than `timeout` seconds, and at most 15 more to connect, and it is left to itself."
+    answer, seconds = Future(), timeout + min(15, timeout)
+
+    def run():
+        try:
+            answer.set_result(ask(*args, **kwargs))
+        except BaseException as e:
+            answer.set_exception(e)
+
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        return answer.result(seconds)
+    except TimeoutError:
+        if answer.done():
+            raise
+        raise Transient(f"no whole answer within {seconds:.3g} s") from None
 
 # %% ../nbs/01_acquire.ipynb #fe0692c5
 _SAID = {
@@ -1044,19 +1068,27 @@ _SAID = {
 _PASSING = (408, 425, 429, 500, 502, 503, 504)
 
 
+def _plain(error) -> str:
+    "The first line of what `error` says, of bounded length and without Python's notation for bytes."
+    lines = str(error).splitlines() or [""]
+    first = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
+    return re.sub(r"\bb(['\"])", r"\1", first[:200]) or type(error).__name__
+
+
 def _s3_said(e) -> tuple[str, int, str]:
     "(code, HTTP status, plain words) of the botocore error `e`."
     answer = getattr(e, "response", None) or {}
     code = answer.get("Error", {}).get("Code") or type(e).__name__
     status = int(answer.get("ResponseMetadata", {}).get("HTTPStatusCode") or 0)
     denied = f"access denied ({code}); check the credentials and what they may do" if status in (401, 403) else ""
-    first = (str(e).splitlines() or [code])[0]
-    return code, status, _SAID.get(code) or denied or (_SAID["404"] if status == 404 else first)
+    return code, status, _SAID.get(code) or denied or (_SAID["404"] if status == 404 else _plain(e))
 
-
+# %% ../nbs/01_acquire.ipynb #acc9a52f
 @contextmanager
 def faults(place: str):
-    "A context in which the errors of botocore, urllib3 and the disk become Transient, Changed or InputError that name `place`."
+    """A context in which the errors of botocore, urllib3 and the disk become Transient, Changed or InputError that name `place`.
+
+    So does Python's ValueError: it is what an address, a name or an answer that cannot be read ends in."""
     try:
         yield
     except Exception as e:
@@ -1076,11 +1108,15 @@ def faults(place: str):
             )  # redirected in circles, a certificate that is not valid
             final = cause is not None or isinstance(e, ValueError)
             said = (
-                f"cannot be asked ({(str(cause or e).splitlines() or [''])[0]})" if final else f"the connection failed ({type(e).__name__})"
+                f"cannot be asked ({_plain(cause or e)})" if final else f"the connection failed ({type(e).__name__})"
             )
             raise (InputError if final else Transient)(f"{place}: {redacted(said)}") from None
         if isinstance(e, OSError):
-            raise InputError(f"{place}: {_SAID.get(errno.errorcode.get(e.errno or 0), e.strerror or str(e))}") from None
+            where = redacted(e.filename) if isinstance(e.filename, str) and e.filename else place
+            raise InputError(f"{where}: {_SAID.get(errno.errorcode.get(e.errno or 0), e.strerror or _plain(e))}") from None
+        if isinstance(e, ValueError) and origin == "builtins":
+            log.debug("%s: not understood", place, exc_info=True)
+            raise InputError(f"{place}: cannot be read or asked ({redacted(_plain(e))})") from None
         raise
 
 # %% ../nbs/01_acquire.ipynb #ff18afb0
@@ -1113,15 +1149,53 @@ def _digest(etag: str | None, headers: typing.Mapping, s3: bool) -> str | None:
         headers.get("x-amz-server-side-encryption", "AES256") != "AES256" or "x-amz-server-side-encryption-customer-algorithm" in headers
     )
     s3 = s3 or any(str(k).lower().startswith("x-amz-") for k in headers)
-    return etag if etag and s3 and not keyed and re.fullmatch(r"[0-9a-f]{32}(-\d+)?", etag) else None
+    return etag if etag and s3 and not keyed and re.fullmatch(r"[0-9a-f]{32}(-[1-9][0-9]{0,4})?", etag) else None
+
+# %% ../nbs/01_acquire.ipynb #0e13fa06
+def whole_number(text: str | None) -> int | None:
+    "The number from 0 on that the header `text` states, also if it states it twice; None if it does not state just one."
+    stated = {part.strip(" \t") for part in (text or "").split(",")}
+    number = stated.pop() if len(stated) == 1 else ""
+    return int(number) if re.fullmatch(r"[0-9]{1,18}", number) else None
+
+
+def http_time(text: str | None) -> float | None:
+    "Seconds since 1970 of the HTTP date `text`; None if it is none, or not between 1970 and 2100."
+    try:
+        parts = parsedate_tz((text or "")[:64])
+        seconds = mktime_tz((*parts[:9], parts[9] or 0)) if parts else -1
+    except (ValueError, OverflowError, IndexError, TypeError):
+        return None
+    return seconds if 0 <= seconds <= 4_102_444_800 else None
+
+
+def pause_asked(text: str | None) -> float:
+    "The seconds that the header Retry-After asks for: a number or a date; 0 if it is neither."
+    seconds, at = whole_number(text), http_time(text)
+    return seconds if seconds is not None else max(0, at - time.time()) if at is not None else 0
+
+
+def _answer(place: str, status: int, headers: typing.Mapping, body, start: int, s3: bool) -> Answer:
+    "The Answer whose `headers` came with `status`, when the bytes from `start` on were asked for."
+    span = re.fullmatch(r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18}|\*)", headers.get("content-range", "").strip())
+    if status == 206 and not span:
+        body.close()
+        raise Changed(redacted(place)) if start else InputError(f"{redacted(place)}: sends a part and does not say which; try again later")
+    chunked = "chunked" in headers.get("transfer-encoding", "").lower()
+    size = whole_number(span[2] if status == 206 else None if chunked else headers.get("content-length"))
+    etag, modified = re.fullmatch(r'"?([!#-~]{1,200})"?', headers.get("etag", "")), headers.get("last-modified")
+    weak = etag and etag[1].startswith("W/")  # does not name the bytes
+    named = etag[1] if etag and not weak else None
+    version = Version(size, named, modified if http_time(modified) is not None else None)
+    return Answer(version, int(span[1]) if status == 206 else 0, body, _digest(named, headers, s3))
 
 # %% ../nbs/01_acquire.ipynb #502bfda9
-def _pool(url: str):
+def _pool(url: str, timeout: float):
     "(urllib3's pool for `url`, through the proxy that the environment names; the headers of its user name and password)."
     import urllib3
     from urllib.request import getproxies, proxy_bypass
 
-    parts, timeout = urllib3.util.parse_url(url), urllib3.Timeout(connect=15, read=60)
+    parts, timeout = urllib3.util.parse_url(url), urllib3.Timeout(connect=min(15, timeout), read=timeout)
     proxy = None if proxy_bypass(parts.host or "") else getproxies().get(parts.scheme or "")
     headers = {"Accept-Encoding": "identity", "User-Agent": "kickstarter-predictor"}
     if parts.auth:
@@ -1129,43 +1203,80 @@ def _pool(url: str):
     return (urllib3.ProxyManager(proxy, timeout=timeout) if proxy else urllib3.PoolManager(timeout=timeout)), headers
 
 
-def _ask_http(url: str, start: int, known: Version) -> Answer:
+def _ask_http(url: str, timeout: float, start: int, known: Version) -> Answer:
     import urllib3
 
-    pool, headers = _pool(url)
+    pool, headers = _pool(url, timeout)
     if start:
         headers |= {"Range": f"bytes={start}-", "If-Range": f'"{known.etag}"' if known.etag else known.modified or ""}
     bare = re.sub(r"(?<=://)[^/\s?#]*@", "", url)
     retries = urllib3.Retry(total=None, connect=False, read=False, other=False, status=0, redirect=5)
-    got = pool.request("GET", bare, headers=headers, preload_content=False, decode_content=False, retries=retries)
-    if got.status not in (200, 206):
-        got.close()
-        wait = got.headers.get("Retry-After", "")
-        said = f"{redacted(url)}: the server says {got.status} {got.reason or ''}".rstrip()
-        if got.status == 416:
-            raise Changed(said)
-        raise (
-            Transient(said, float(wait) if wait.isdigit() else 0)
-            if got.status in _PASSING
-            else InputError(f"{said}; was its address right?")
-        )
-    etag = got.headers.get("ETag", "")
-    length, span = got.headers.get("Content-Length"), re.match(r"bytes (\d+)-\d+/(\d+)", got.headers.get("Content-Range", ""))
-    if got.status == 206 and not span:
-        raise Changed(redacted(url))
-    size = int(span[2]) if got.status == 206 else int(length) if length else None
-    etag = None if etag.startswith("W/") else etag.strip('"') or None  # a weak one does not name the bytes
-    version = Version(size, etag, got.headers.get("Last-Modified"))
-    return Answer(version, int(span[1]) if got.status == 206 else 0, got, _digest(etag, got.headers, False))
+    options = dict(headers=headers, preload_content=False, decode_content=False, retries=retries)
+    got = within(timeout, pool.request, "GET", bare, **options)
+    if got.status in (200, 206):
+        return _answer(url, got.status, got.headers, got, start, False)
+    got.close()
+    said = f"{redacted(url)}: the server says {got.status} {(got.reason or '')[:100]}".rstrip()
+    if got.status == 416:
+        raise Changed(said)
+    if got.status in _PASSING:
+        raise Transient(said, pause_asked(got.headers.get("Retry-After")))
+    raise InputError(f"{said}; was its address right?")
 
 # %% ../nbs/01_acquire.ipynb #e85c15bf
-def s3_client(endpoint: str | None = None, unsigned: bool = False):
-    "boto3's client: credentials from the usual chain unless `unsigned`; retries are ours."
+_ANSWER = 16 << 20  # bytes of an answer of S3 that is no object's content: a page of a list has 3 MB at most
+_UNNEEDED = ("missing-meta", "mp-parts-count", "tagging-count", "object-size", "object-lock-retain-until-date")
+
+
+class _Body(typing.NamedTuple):
+    content: bytes
+
+    def stream(self) -> list[bytes]:
+        return [self.content]
+
+
+def _short(raw) -> _Body:
+    "The whole body of the response `raw` of urllib3."
+    content = bytearray()
+    while data := raw.read1(1 << 16):
+        content += data
+        if len(content) > _ANSWER:
+            raw.close()
+            raise InputError(f"answers with more than {_ANSWER >> 20} MB where S3 does with less than 4; is it one?")
+    if raw.length_remaining:
+        raise Transient("an answer ended early")
+    return _Body(bytes(content))
+
+
+def _send_s3(http, request, **_):
+    "For botocore's event before-send: the answer to `request` without headers that cannot be read, and read within bounds."
+    streamed, request.stream_output = request.stream_output, True
+    answer = http.send(request)
+    readers = {"content-length": whole_number, "last-modified": http_time, **{f"x-amz-{n}": lambda _: None for n in _UNNEEDED}}
+    for name, read in readers.items():
+        if name in answer.headers and read(answer.headers[name]) is None:
+            del answer.headers[name]
+    if not streamed or answer.status_code >= 300:
+        answer.raw = _short(answer.raw)
+    return answer
+
+
+def _raw_body(http_response, parsed, **_):
+    "For botocore's event after-call: the body as urllib3 has it, which can be read as it comes."
+    if "Body" in parsed:
+        parsed["Body"] = http_response.raw
+
+# %% ../nbs/01_acquire.ipynb #928b550c
+def s3_client(endpoint: str | None = None, unsigned: bool = False, timeout: float = 60):
+    "boto3's client: credentials from the usual chain unless `unsigned`; retries are ours, and so are the bounds of what it reads."
     import boto3
     from botocore import UNSIGNED
     from botocore.config import Config
+    from botocore.httpsession import URLLib3Session
+    from botocore.session import get_session
+    from botocore.utils import get_environ_proxies
 
-    options = dict(retries={"total_max_attempts": 1}, connect_timeout=15, read_timeout=60, tcp_keepalive=True)
+    options = dict(retries={"total_max_attempts": 1}, connect_timeout=min(15, timeout), read_timeout=timeout, tcp_keepalive=True)
     options |= {
         "request_checksum_calculation": "when_required",
         "response_checksum_validation": "when_required",
@@ -1174,49 +1285,65 @@ def s3_client(endpoint: str | None = None, unsigned: bool = False):
         options["signature_version"] = UNSIGNED
     with faults(endpoint or "S3"):
         try:
-            session = boto3.Session()  # of its own: the default one remembers credentials
-            return session.client("s3", endpoint_url=endpoint, config=Config(**options), region_name=session.region_name or "us-east-1")
+            core = get_session()  # of its own: the default one remembers credentials
+            session = boto3.Session(botocore_session=core)
+            client = session.client("s3", endpoint_url=endpoint, config=Config(**options), region_name=session.region_name or "us-east-1")
         except ValueError as e:
-            raise InputError(f"--endpoint-url {redacted(endpoint or '')}: {redacted(str(e))}") from None
+            raise InputError(f"--endpoint-url {redacted(endpoint or '')}: {redacted(_plain(e))}") from None
+        trusted = core.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE") or True
+        times, lively = (min(15, timeout), timeout), [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
+        http = URLLib3Session(trusted, get_environ_proxies(client.meta.endpoint_url), times, 10, lively)
+    client.meta.events.register("before-send.s3", partial(_send_s3, http))
+    client.meta.events.register("after-call.s3.GetObject", _raw_body)
+    return client
 
-
-def _ask_s3(client, bucket: str, key: str, start: int, known: Version) -> Answer:
+# %% ../nbs/01_acquire.ipynb #d066e1bf
+def _ask_s3(client, timeout: float, bucket: str, key: str, start: int, known: Version) -> Answer:
     condition = {"Range": f"bytes={start}-"} | ({"IfMatch": f'"{known.etag}"'} if known.etag else {}) if start else {}
-    got = client.get_object(Bucket=bucket, Key=key, **condition)
-    headers, span = got["ResponseMetadata"]["HTTPHeaders"], re.match(r"bytes (\d+)-\d+/(\d+)", got.get("ContentRange") or "")
-    etag = got.get("ETag", "").strip('"') or None
-    version = Version(int(span[2]) if span else got["ContentLength"], etag, headers.get("last-modified"))
-    digest = _digest(etag, headers, True)
-    part = None
-    if digest and "-" in digest and not start:
-        try:
-            part = client.head_object(Bucket=bucket, Key=key, PartNumber=1)["ContentLength"]
-        except Exception as e:
-            log.debug("s3://%s/%s: the size of its parts is not told (%s)", bucket, key, type(e).__name__)
-    return Answer(version, int(span[1]) if span else 0, got["Body"], digest, part if part != version.size else None)
+    got = within(timeout, client.get_object, Bucket=bucket, Key=key, **condition)
+    about = got["ResponseMetadata"]
+    answer = _answer(f"s3://{bucket}/{key}", about["HTTPStatusCode"], about["HTTPHeaders"], got["Body"], start, True)
+    if not answer.digest or "-" not in answer.digest or start:
+        return answer
+    try:
+        part = within(timeout, client.head_object, Bucket=bucket, Key=key, PartNumber=1).get("ContentLength")
+    except Exception as e:
+        log.debug("s3://%s/%s: the size of its parts is not told (%s)", bucket, key, type(e).__name__)
+        return answer
+    return answer._replace(part=part if part != answer.version.size else None)
 
 
 def _ask_file(path: Path, start: int, known: Version) -> Answer:
     if not path.exists():
         raise InputError(f"{path}: there is no such file")
-    file, about = open(path, "rb"), path.stat()
+    about = path.stat()
+    if not stat.S_ISREG(about.st_mode):
+        raise InputError(f"{path}: is a {'folder; name a file in it' if path.is_dir() else 'device or pipe, not a file'}")
+    file = open(path, "rb")
     file.seek(start)
     return Answer(Version(about.st_size, f"{about.st_mtime_ns:x}-{about.st_size:x}", formatdate(about.st_mtime, usegmt=True)), start, file)
 
 # %% ../nbs/01_acquire.ipynb #ef36b3f2
 BUCKET, PREFIX = "weruns", "forfun/Kickstarter/"  # where Web Robots publishes
+RATE = 1_000  # bytes a second: what comes more slowly is as good as a cut connection
 
 
 class Access(typing.NamedTuple):
-    "Where S3 is and how to sign: `endpoint` None is AWS (or AWS_ENDPOINT_URL); `unsigned` None signs but for Web Robots' own bucket."
+    """Where S3 is, how to sign, and what is borne of a source.
+
+    `endpoint` None is AWS (or AWS_ENDPOINT_URL); `unsigned` None signs but for Web Robots' own bucket. A source may be silent, or send
+    less than `RATE`, for `timeout` seconds; an object may have `max_bytes`, a list `max_objects`."""
 
     endpoint: str | None = None
     unsigned: bool | None = None
+    timeout: float = 60
+    max_bytes: int = 20_000_000_000
+    max_objects: int = 100_000
 
     def client(self, bucket: str):
         "boto3's client for `bucket`."
         public = bucket == BUCKET and not self.endpoint
-        return s3_client("https://s3.amazonaws.com" if public else self.endpoint, public if self.unsigned is None else self.unsigned)
+        return s3_client("https://s3.amazonaws.com" if public else self.endpoint, public if self.unsigned is None else self.unsigned, self.timeout)
 
 
 def split_s3(url: str) -> tuple[str, str]:
@@ -1232,36 +1359,94 @@ def local(place: str) -> Path:
     return Path(unquote(urlsplit(place).path) if place.startswith("file:") else place)
 
 
-def asker(place: str, access: Access = Access()):
-    "What answers for the object at `place` (http, https, s3, file: or a path): a function of (first byte, version known) giving an Answer."
+def asker(place: str, access: Access = Access(), client=None):
+    "What answers for the object at `place` (http, https, s3, by boto3's `client` if there is one already, file: or a path): a function of (first byte, version known) giving an Answer."
     if re.match(r"https?://", place):
-        return partial(_ask_http, place)
+        return partial(_ask_http, place, access.timeout)
     if place.startswith("s3://"):
         bucket, key = split_s3(place)
         if not key:
             raise InputError(f"{place}: names a bucket, not an object; `kickstarter-snapshots list --bucket {bucket}` shows what it holds")
-        return partial(_ask_s3, access.client(bucket), bucket, key)
+        return partial(_ask_s3, client or access.client(bucket), access.timeout, bucket, key)
     if "://" in place and not place.startswith("file:"):
         raise InputError(f"{redacted(place)}: expected http://, https://, s3://, file: or a path")
     return partial(_ask_file, local(place))
 
+# %% ../nbs/01_acquire.ipynb #903907f5
+_DEVICES = r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?"
+
+
+def file_name(place: str) -> str:
+    "The name that the object at `place` has in a folder; InputError if that is no name of a file."
+    if place.startswith("s3://"):
+        path = split_s3(place)[1]
+    elif "://" in place and not place.startswith("file:"):
+        path = unquote(urlsplit(place).path)
+    else:
+        path = str(local(place))
+    name = path.rpartition("/")[2]
+    if name in ("", ".", "..") or not name.isprintable() or re.fullmatch(_DEVICES, name):
+        raise InputError(f"{redacted(place)}: {name!r} is no name for a file; say what it is to be called")
+    return name
+
 # %% ../nbs/01_acquire.ipynb #3a42e270
+class Pace:
+    "How fast bytes come, judged whenever `seconds` have been spent on waiting for them; `slow` is how often in a row they came too slowly."
+
+    def __init__(self, seconds: float):
+        self.seconds, self.came, self.waited, self.slow = seconds, 0, 0.0, 0
+
+    @contextmanager
+    def waiting(self):
+        "A context that is spent on waiting."
+        begun = time.monotonic()
+        try:
+            yield
+        finally:
+            self.waited += time.monotonic() - begun
+
+    def too_slow(self, came: int) -> bool:
+        "Whether, with the `came` bytes that have just come, there were fewer than `RATE` a second."
+        self.came += came
+        if self.waited < self.seconds:
+            return False
+        slow = self.came < RATE * self.waited
+        self.came, self.waited, self.slow = 0, 0.0, self.slow + 1 if slow else 0
+        return slow
+
+    def read(self, place: str, body, n: int) -> bytes:
+        "At most `n` bytes of `body` as they come from `place`; Transient if they come too slowly."
+        with self.waiting():
+            data = body.read1(n)
+        if data and self.too_slow(len(data)):
+            raise Transient(f"{redacted(place)}: sends less than {RATE:,} bytes a second")
+        return data
+
+
+def _bound(place: str, size: int, access: Access) -> None:
+    if size > access.max_bytes:
+        raise InputError(f"{redacted(place)}: has more than {access.max_bytes:,} bytes; --max-bytes allows more")
+
+# %% ../nbs/01_acquire.ipynb #c1d11f79
 class Stream:
     "The bytes of the object at `place` from byte `at` on; read(n) gives b'' at its end and raises Changed if it is not `known` any more."
 
-    def __init__(self, place: str, access: Access = Access(), retry: Retry = Retry(), at: int = 0, known: Version = Version()):
-        self.place, self.retry, self.at, self.version = place, retry, at, known
+    def __init__(
+        self, place: str, access: Access = Access(), retry: Retry = Retry(), at: int = 0, known: Version = Version(), client=None
+    ):
+        self.place, self.access, self.retry, self.at, self.version = place, access, retry, at, known
         self.best, self.failures, self.answer, self.digest, self.part = at, 0, None, None, None
-        self.ask = asker(place, access)
+        self.pace, self.ask = Pace(access.timeout), asker(place, access, client)
         self.read(0)
 
     def _open(self) -> None:
-        self.answer = answer = self.ask(self.at, self.version)
+        with self.pace.waiting():
+            self.answer = answer = self.ask(self.at, self.version)
         if self.at and not self.version.same(answer.version):
             raise Changed(redacted(self.place))
         self.version, self.digest, self.part = answer.version, answer.digest, self.part or answer.part
         behind = self.at - answer.start
-        while behind > 0 and (past := answer.body.read(min(behind, 1 << 18))):
+        while behind > 0 and (past := self.pace.read(self.place, answer.body, min(behind, 1 << 18))):
             behind -= len(past)
         if behind:
             raise Transient(f"{redacted(self.place)}: ended early")
@@ -1270,9 +1455,10 @@ class Stream:
         with faults(self.place):
             if self.answer is None:
                 self._open()
-            data = self.answer.body.read(n) if n else b""
+            data = self.pace.read(self.place, self.answer.body, n) if n else b""
             if n and not data and self.at < (self.version.size or 0):
                 raise Transient(f"{redacted(self.place)}: ended after {self.at:,} of {self.version.size:,} bytes")
+            _bound(self.place, max(self.at + len(data), self.version.size or 0), self.access)
             return data
 
     def read(self, n: int) -> bytes:
@@ -1283,7 +1469,8 @@ class Stream:
             except Transient as e:
                 self.close()
                 self.failures += 1
-                self.retry.wait(self.failures, e)
+                with self.pace.waiting():
+                    self.retry.wait(max(self.failures, self.pace.slow), e)
                 continue
             except BaseException:
                 self.close()
@@ -1303,6 +1490,7 @@ class Stream:
 
 # %% ../nbs/01_acquire.ipynb #a2fcab79
 PART = 8 << 20  # bytes of a part of our uploads: boto3's and the AWS command line's, too
+MOST_PARTS = 10_000  # that S3 takes
 _PARTS = [m << 20 for m in (5, 6, 7, 8, 10, 15, 16, 20, 25, 32, 50, 64, 100, 128, 256, 512)]
 
 
@@ -1337,33 +1525,75 @@ def matches(path: Path, digest: str | None, part: int | None = None) -> bool | N
     if not n:
         return md5(path) == whole
     size = path.stat().st_size
-    sizes = [part] if part else [p for p in _PARTS if -(-size // p) == int(n)]
+    sizes = [p for p in ([part] if part else _PARTS) if p > 0 and str(-(-size // p)) == n and int(n) <= MOST_PARTS]
     found = any(parts_md5(path, p) == digest for p in sizes)
-    return found if part or found else None
+    return found if found or (part and sizes) else None
 
 # %% ../nbs/01_acquire.ipynb #5c47bf6a
+class Passing:
+    "The bytes of a file that is to be called `name`, as they pass: `update` looks at each, `wrong` says at the end why it is no whole gzip or zip file."
+
+    def __init__(self, name: str):
+        self.name, self.start, self.end, self.packed = name.lower(), b"", b"", 0
+        self.member, self.unpacked, self.fault = None, 0, ""
+
+    def update(self, data: bytes) -> None:
+        "Look at the next bytes."
+        self.packed += len(data)
+        if len(self.start) < 4:
+            self.start += data[: 4 - len(self.start)]
+        self.end = (self.end + data)[-(22 + 65_535) :]  # a zip file ends with its directory's end and a comment
+        if self.start[:2] == b"\x1f\x8b" and not self.fault:
+            try:
+                self._unpack(bytes(data))
+            except (isal_zlib.error, zlib.error) as e:
+                self.fault = f"does not unpack ({_plain(e)})"
+
+    def _unpack(self, data: bytes) -> None:
+        while data:
+            if self.member is None or self.member.eof:
+                data = data.lstrip(b"\0") if self.member else data  # members may be padded
+                self.member = isal_zlib.decompressobj(31) if data else self.member
+            if data:
+                self.unpacked += len(self.member.decompress(data, 1 << 20))
+                data = self.member.unused_data if self.member.eof else self.member.unconsumed_tail
+            if self.unpacked > FREE and self.unpacked > EXPANSION * self.packed:
+                self.fault = f"unpacks to more than {EXPANSION} times its size, which no snapshot does"
+                return
+
+    def wrong(self) -> str:
+        "What is wrong with the file, as far as the bytes that passed tell; empty if nothing is."
+        packed = self.start[:2] == b"\x1f\x8b"
+        if self.name.endswith(".gz") and not packed:
+            return "is no gzip file" + (" but a page" if self.start.lstrip()[:1] == b"<" else "")
+        if (self.name.endswith(".zip") or self.start == b"PK\3\4") and b"PK\5\6" not in self.end:
+            return "is no whole zip archive"
+        return self.fault or ("does not unpack (it ends too early)" if packed and not (self.member and self.member.eof) else "")
+
+# %% ../nbs/01_acquire.ipynb #b8f00006
+def _zip_damage(path: Path) -> str:
+    try:
+        with zipfile.ZipFile(path) as z:
+            for info in z.infolist():
+                if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                    return f"its member {info.filename!r} is packed in a way that is not read here; pack it as zip commonly does"
+                if info.file_size > FREE and info.file_size > EXPANSION * max(1, info.compress_size):
+                    return f"its member {info.filename!r} unpacks to more than {EXPANSION} times its size, which no snapshot does"
+            bad = z.testzip()
+        return f"its member {printable(bad)} is damaged" if bad else ""
+    except (EOFError, OSError, zlib.error, zipfile.BadZipFile, RuntimeError, NotImplementedError, ValueError) as e:
+        return f"does not unpack ({_plain(e)})"
+
+
 def unpacks(path: Path, name: str) -> str:
     "What is wrong with the gzip or zip file `path` that is to be called `name`; empty if it unpacks to the end or is neither."
+    passing = Passing(name)
     with open(path, "rb") as f:
-        start = f.read(4)
-    if name.lower().endswith(".gz") and start[:2] != b"\x1f\x8b":
-        return "is no gzip file" + (" but a page" if start.lstrip()[:1] == b"<" else "")
-    if name.lower().endswith(".zip") and not zipfile.is_zipfile(path):
-        return "is no whole zip archive"
-    try:
-        if start[:2] == b"\x1f\x8b":
-            with igzip.open(path) as f:
-                while f.read(1 << 20):
-                    pass
-        elif start == b"PK\3\4" and zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as z:
-                bad = z.testzip()
-            return f"its member {bad} is damaged" if bad else ""
-    except (EOFError, OSError, zlib.error, isal_zlib.error, zipfile.BadZipFile, RuntimeError, NotImplementedError) as e:
-        return f"does not unpack ({str(e).splitlines()[0] if str(e) else type(e).__name__})"
-    return ""
+        while not passing.fault and (data := f.read(1 << 20)):
+            passing.update(data)
+    return passing.wrong() or (_zip_damage(path) if passing.start == b"PK\3\4" or name.lower().endswith(".zip") else "")
 
-
+# %% ../nbs/01_acquire.ipynb #ea53a77c
 def damage(path: Path, name: str, stream: Stream, sha256: str | None = None) -> str:
     "What is wrong with the file `path`, which holds what `stream` gave and is to be called `name`; empty if nothing is."
     size = path.stat().st_size
@@ -1376,13 +1606,22 @@ def damage(path: Path, name: str, stream: Stream, sha256: str | None = None) -> 
     return unpacks(path, name)
 
 # %% ../nbs/01_acquire.ipynb #ec97ea89
+class _Note(Struct):
+    place: str
+    version: Version
+
+
 def _begun(part: Path, note: Path, place: str) -> Version | None:
-    "The version whose first bytes stand in `part` according to `note`; None if there is none of this `place`."
+    "The version whose first bytes stand in `part` according to `note`; None if there is none of this `place`. InputError if they are not of ours."
     try:
-        kept = json.loads(note.read_text(encoding="utf-8"))
-        return Version(*kept["version"]) if part.exists() and kept["place"] == redacted(place) else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+        kept = msgspec.json.decode(note.read_bytes(), type=_Note)
+    except FileNotFoundError:
+        kept = None
+    except (msgspec.DecodeError, IsADirectoryError, RecursionError):
+        raise InputError(f"{note}: is in the way and not of an earlier get; move it") from None
+    if os.path.lexists(part) and (not stat.S_ISREG(part.lstat().st_mode) or (part.stat().st_size and not kept)):
+        raise InputError(f"{part}: is in the way and not of an earlier get; move it")
+    return kept.version if kept and part.exists() and kept.place == redacted(place) else None
 
 
 def _check_room(stream: Stream, dest: Path) -> None:
@@ -1400,6 +1639,8 @@ def _alone(part: Path, dest: Path):
             import fcntl
 
             fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not part.exists() or not os.path.samestat(part.stat(), os.fstat(f.fileno())):
+                raise BlockingIOError  # it has just become `dest`
         except BlockingIOError:
             raise InputError(f"{dest}: another process is getting it already") from None
         except ImportError:
@@ -1413,8 +1654,8 @@ def same_file(dest: Path, stream: Stream, sha256: str | None) -> bool:
         return False
     proof = _sha256(dest) == sha256.lower() if sha256 else matches(dest, stream.digest, stream.part)
     if proof is None:
-        at = stream.version.modified and parsedate_to_datetime(stream.version.modified).timestamp()
-        proof = stream.version.size is not None and bool(at) and abs(dest.stat().st_mtime - at) < 1
+        at = http_time(stream.version.modified)
+        proof = stream.version.size is not None and at is not None and abs(dest.stat().st_mtime - at) < 1
     return proof and not unpacks(dest, dest.name)
 
 # %% ../nbs/01_acquire.ipynb #d67b5b92
@@ -1435,48 +1676,56 @@ def _fetch(place: str, dest: Path, access: Access, sha256: str | None, retry: Re
                 f.truncate(at)
                 _check_room(stream, dest)
                 with atomic(note) as new:
-                    new.write_text(json.dumps({"place": redacted(place), "version": stream.version}), encoding="utf-8")
+                    new.write_bytes(msgspec.json.encode(_Note(redacted(place), stream.version)))
                 _pour(stream, f, dest.name, quiet)
                 wrong = damage(part, dest.name, stream, sha256)
-        except (Changed, InputError, OSError) as e:
+        except (Changed, ValueError, OSError) as e:
             if isinstance(e, Changed) or not part.stat().st_size:
-                note.unlink(missing_ok=True)
                 part.unlink()
+                note.unlink(missing_ok=True)
             raise
         if wrong:
-            note.unlink()
             part.unlink()
-            raise Changed(wrong) if at else InputError(f"{redacted(place)}: what came {wrong}; nothing was kept")
-        if stream.version.modified:
-            seconds = parsedate_to_datetime(stream.version.modified).timestamp()
+            note.unlink()
+            raise Changed(wrong) if at else Damaged(f"{redacted(place)}: what came {wrong}; nothing was kept")
+        if (seconds := http_time(stream.version.modified)) is not None:
             os.utime(part, (seconds, seconds))
         part.replace(dest)
         note.unlink()
     return True
 
-
+# %% ../nbs/01_acquire.ipynb #959b4283
 def _pour(stream: Stream, f: typing.BinaryIO, name: str, quiet: bool) -> None:
-    "Append the rest of `stream` to the file `f`, with a progress bar where a person is looking."
-    with tqdm(total=stream.version.size, initial=stream.at, unit="B", unit_scale=True, desc=name, disable=quiet or None) as bar:
+    "Append the rest of `stream` to the file `f`, with a progress bar where a person is looking; without a stated length to at most nine tenths of the disk's room."
+    room = shutil.disk_usage(f.fileno()).free * 9 // 10 + stream.at if stream.version.size is None else None
+    with tqdm(total=stream.version.size, initial=stream.at, unit="B", unit_scale=True, desc=printable(name), disable=quiet or None) as bar:
         while data := stream.read(1 << 18):
+            if room is not None and stream.at > room:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             f.write(data)
             bar.update(len(data))
     f.flush()
     os.fsync(f.fileno())
 
 # %% ../nbs/01_acquire.ipynb #04f01463
+_STDOUT = ("-", "/dev/stdout")
+
+
 def get(
     place: str, dest: Path, access: Access = Access(), sha256: str | None = None, retry: Retry = Retry(), quiet: bool = False
 ) -> tuple[Path, bool]:
     """Fetch the object at `place` (http, https, s3, file: or a path) to `dest`, a file or a folder; (its path, whether anything had to be fetched).
 
     It goes on where an earlier attempt stopped, and takes its name when length, sha256 or md5, and gzip or zip have been verified.
+    A link is written through; a pipe, a device and `-`, standard output, get the whole file once it has been verified.
     Raises InputError, with what was at `dest` as it was, if that fails."""
-    name = unquote(urlsplit(place).path).rstrip("/").rpartition("/")[2] or "snapshot"
-    dest = Path(dest) / name if Path(dest).is_dir() or str(dest).endswith(os.sep) else Path(dest)
-    if place.startswith(("/", ".")) and dest.exists() and dest.samefile(place):
-        raise InputError(f"{dest}: is its own source")
     with faults(str(dest)):
+        if str(dest) in _STDOUT:
+            return Path(dest), _pass_on(place, sys.stdout.buffer, access, sha256, retry, quiet)
+        dest = _file_at(place, dest)
+        if dest.exists() and not dest.is_file():
+            with open(dest, "wb") as out:
+                return dest, _pass_on(place, out, access, sha256, retry, quiet)
         dest.parent.mkdir(parents=True, exist_ok=True)
         log.info("%s: begins, to %s", place, dest)
         for _ in range(retry.times + 1):
@@ -1488,48 +1737,93 @@ def get(
                 log.info("%s: begins anew (%s)", place, e)
     raise InputError(f"{redacted(place)}: changes all the time while it is read; try again later")
 
+# %% ../nbs/01_acquire.ipynb #afec53f6
+def _file_at(place: str, dest: Path) -> Path:
+    "The file, pipe or device that `dest` means: in a folder that of the name of `place`, of a link what it points to."
+    path = Path(dest) / file_name(place) if Path(dest).is_dir() or str(dest).endswith(os.sep) else Path(dest)
+    path = Path(os.path.realpath(path)) if path.is_symlink() else path
+    above = next((p for p in path.parents if os.path.lexists(p)), path.parent)
+    if not above.is_dir():
+        raise InputError(f"{above}: is a file, so {path.name} cannot be put into it; name another place")
+    kind = stat.S_IFMT(path.stat().st_mode) if path.exists() else stat.S_IFREG
+    if kind not in (stat.S_IFREG, stat.S_IFIFO, stat.S_IFCHR):
+        raise InputError(f"{path}: is a folder or device where a file is due; name another place")
+    remote = "://" in place and not place.startswith("file:")
+    if not remote and kind == stat.S_IFREG and path.exists() and local(place).exists() and path.samefile(local(place)):
+        raise InputError(f"{path}: is its own source")
+    return path
+
+
+def _pass_on(place: str, out: typing.BinaryIO, access: Access, sha256: str | None, retry: Retry, quiet: bool) -> bool:
+    "Fetch the object at `place` to a temporary file, and write it to `out` once it is whole; True."
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            name = file_name(place)
+        except InputError:
+            name = "snapshot"
+        path, came = get(place, Path(folder) / name, access, sha256, retry, quiet)
+        with open(path, "rb") as f:
+            shutil.copyfileobj(f, out, 1 << 20)
+        out.flush()
+    return came
+
 # %% ../nbs/01_acquire.ipynb #88681e50
 class Offer(typing.NamedTuple):
     "An object of a bucket that may be a snapshot."
 
     key: str
-    size: int
-    time: int  # of the crawl if its name tells, else of the upload: seconds since 1970
+    size: int | None
+    time: int | None  # of the crawl if its name tells, else of the upload: seconds since 1970
     etag: str = ""
 
 
 _OFFERED = (".json.gz", ".zip", ".json", ".jsonl", ".ndjson", ".csv", ".csv.gz", ".jsonl.gz", ".ndjson.gz")
 
 
-def objects(client, bucket: str, prefix: str, retry: Retry = Retry()) -> list[dict]:
-    "What `bucket` holds under `prefix`, as S3 lists it."
-    found, token = [], {}
+def _pages(ask, place: str, marks: dict[str, str], retry: Retry, timeout: float) -> typing.Iterator[dict]:
+    "The answers of `ask(**token)`, page by page; `marks` are the arguments that ask for the next page, and where an answer holds them."
+    token, seen = {}, set()
     while True:
 
-        def page():
-            with faults(f"s3://{bucket}/{prefix}"):
-                return client.list_objects_v2(Bucket=bucket, Prefix=prefix, **token)
+        def once():
+            with faults(place):
+                return within(timeout, ask, **token)
 
-        got = retry.call(page)
-        found += got.get("Contents", [])
-        if not got.get("IsTruncated"):
-            return found
-        token = {"ContinuationToken": got["NextContinuationToken"]}
+        page = retry.call(once)
+        yield page
+        if not page.get("IsTruncated"):
+            return
+        token = {argument: page[field] for argument, field in marks.items() if page.get(field)}
+        if not token or (at := tuple(token.values())) in seen:
+            raise InputError(f"{place}: its list goes on but does not say where; this server cannot be listed to the end")
+        seen.add(at)
 
+# %% ../nbs/01_acquire.ipynb #79f47c47
+def objects(
+    client, bucket: str, prefix: str, retry: Retry = Retry(), most: int = Access().max_objects, timeout: float = 60
+) -> typing.Iterator[dict]:
+    "What `bucket` holds under `prefix`, as S3 lists it; InputError once that is more than `most` objects or so many short pages that it will not end."
+    place, listed = f"s3://{bucket}/{prefix}", 0
+    ask = partial(client.list_objects_v2, Bucket=bucket, Prefix=prefix)
+    for page in _pages(ask, place, {"ContinuationToken": "NextContinuationToken"}, retry, timeout):
+        entries = page.get("Contents", [])
+        listed += max(100, len(entries)) if page.get("IsTruncated") else len(entries)  # S3 puts 1,000 on a page
+        if listed > most:
+            raise InputError(f"{place}: lists more than {most:,} objects, or few a page without end; name a longer prefix, or allow more by --max-objects")
+        if any(not entry.get("Key") for entry in entries):
+            raise InputError(f"{place}: an entry of its list has no key; is it an S3?")
+        yield from entries
 
-def newest_first(listed: list[dict]) -> list[Offer]:
+# %% ../nbs/01_acquire.ipynb #5c258fbf
+def newest_first(listed: typing.Iterable[dict]) -> list[Offer]:
     "The snapshots among the objects `listed`, newest first; of one crawl JSON before CSV."
+    uploaded = lambda o: int(o["LastModified"].timestamp()) if o.get("LastModified") else None
     offers = [
-        Offer(
-            o["Key"],
-            o["Size"],
-            snapshot_time(o["Key"].rpartition("/")[2]) or int(o["LastModified"].timestamp()),
-            o.get("ETag", "").strip('"'),
-        )
+        Offer(o["Key"], o.get("Size"), snapshot_time(o["Key"].rpartition("/")[2]) or uploaded(o), o.get("ETag", "").strip('"'))
         for o in listed
         if o["Key"].lower().endswith(_OFFERED)
     ]
-    return sorted(offers, key=lambda o: (-o.time, ".json" not in o.key.lower(), o.key))
+    return sorted(offers, key=lambda o: (-(o.time or 0), ".json" not in o.key.lower(), o.key))
 
 # %% ../nbs/01_acquire.ipynb #407be3d0
 class Target(typing.NamedTuple):
@@ -1539,6 +1833,7 @@ class Target(typing.NamedTuple):
     bucket: str
     key: str
     retry: Retry = Retry()
+    access: Access = Access()
 
     def __str__(self) -> str:
         return f"s3://{self.bucket}/{self.key}"
@@ -1552,24 +1847,28 @@ class Target(typing.NamedTuple):
 
         return self.retry.call(once)
 
-    def head(self) -> dict | None:
-        "What S3 says of the object; None if it is not there."
-        listed = objects(self.client, self.bucket, self.key, self.retry)
-        return self.call("head_object") if any(o["Key"] == self.key for o in listed) else None
+    def ask(self, field: str, verb: str, **arguments):
+        "The `field` of the answer to `verb`, which must be there."
+        if value := self.call(verb, **arguments).get(field):
+            return value
+        raise InputError(f"{self}: the answer to {verb} has no {field}; is it an S3?")
+
+    def under(self) -> typing.Iterator[dict]:
+        "What is there under the key, as S3 lists it."
+        return objects(self.client, self.bucket, self.key, self.retry, self.access.max_objects, self.access.timeout)
 
 # %% ../nbs/01_acquire.ipynb #7d8c398d
-def clean_up(target: Target) -> None:
-    "Abort the uploads to `target` that were begun and never ended."
-
-    def begun():
-        with faults(str(target)):
-            return target.client.list_multipart_uploads(Bucket=target.bucket, Prefix=target.key).get("Uploads", [])
-
+def clean_up(target: Target, keys: set[str]) -> None:
+    "Abort the uploads under the key of `target`, to one of `keys`, that were begun and never ended."
+    ask = partial(target.client.list_multipart_uploads, Bucket=target.bucket, Prefix=target.key)
+    marks = {"KeyMarker": "NextKeyMarker", "UploadIdMarker": "NextUploadIdMarker"}
     try:
-        for upload in target.retry.call(begun):
-            if upload["Key"] == target.key:
-                target.call("abort_multipart_upload", UploadId=upload["UploadId"])
-                log.info("%s: aborted an upload that never ended", target)
+        for page in islice(_pages(ask, str(target), marks, target.retry, target.access.timeout), 100):
+            for upload in page.get("Uploads", []):
+                if upload.get("Key") in keys and upload.get("UploadId"):
+                    begun = target._replace(key=upload["Key"])
+                    begun.call("abort_multipart_upload", UploadId=upload["UploadId"])
+                    log.info("%s: aborted an upload that never ended", begun)
     except InputError as e:
         final = ("NoSuchBucket", "InvalidAccessKeyId", "SignatureDoesNotMatch", "NoCredentialsError")
         if str(e).endswith(tuple(_SAID[code] for code in final)) or "gave up" in str(e):
@@ -1589,34 +1888,40 @@ def _parts(stream: Stream, size: int) -> typing.Iterator[bytearray]:
             return
 
 # %% ../nbs/01_acquire.ipynb #c4d3b4c8
-def _send(target: Target, stream: Stream, about: dict, size: int, tick) -> tuple[int, set[str]]:
-    "Put `stream` to `target` in one piece or in parts of `size`: (bytes, the ETags it may have)."
-    sums, total, whole, sent, upload = [], 0, hashlib.md5(usedforsecurity=False), [], None
+def _send(target: Target, stream: Stream, name: str, about: dict, size: int, tick) -> tuple[int, set[str], str]:
+    "Put `stream`, whose object is called `name`, to `target` in one piece or in parts of `size`: (bytes, the ETags it may have, the one it has)."
+    sums, total, whole, passing, sent, upload = [], 0, hashlib.md5(usedforsecurity=False), Passing(name), [], None
     md5_of = lambda data: base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
     try:
         with ThreadPoolExecutor(1) as pool:
             for number, part in enumerate(_parts(stream, size), 1):
                 total += len(part)
                 whole.update(part)
+                passing.update(part)
                 if number == 1 and len(part) < size:
-                    _whole(stream, total, whole.hexdigest())
-                    target.call("put_object", Body=part, ContentMD5=md5_of(part), Metadata=about)
+                    _whole(stream, total, whole.hexdigest(), passing)
+                    put = target.call("put_object", Body=part, ContentMD5=md5_of(part), Metadata=about)
                     tick(total)
-                    return total, {whole.hexdigest()}
-                upload = upload or target.call("create_multipart_upload", Metadata=about)["UploadId"]
+                    return total, {whole.hexdigest()}, _etag(put)
+                upload = upload or target.ask("UploadId", "create_multipart_upload", Metadata=about)
                 sums.append(hashlib.md5(part, usedforsecurity=False).digest())
                 sent and sent[-1].result()
                 arguments = dict(UploadId=upload, PartNumber=number, Body=part, ContentMD5=md5_of(part))
-                sent.append(pool.submit(target.call, "upload_part", **arguments))
+                sent.append(pool.submit(target.ask, "ETag", "upload_part", **arguments))
                 tick(len(part))
-            etags = [{"PartNumber": n, "ETag": s.result()["ETag"]} for n, s in enumerate(sent, 1)]
-        _whole(stream, total, whole.hexdigest())
-        target.call("complete_multipart_upload", UploadId=upload, MultipartUpload={"Parts": etags})
+            etags = [{"PartNumber": n, "ETag": s.result()} for n, s in enumerate(sent, 1)]
+        _whole(stream, total, whole.hexdigest(), passing)
+        done = target.call("complete_multipart_upload", UploadId=upload, MultipartUpload={"Parts": etags})
     except BaseException:
         if upload:
             _abort(target, upload)
         raise
-    return total, {whole.hexdigest(), f"{hashlib.md5(b''.join(sums), usedforsecurity=False).hexdigest()}-{len(sums)}"}
+    of_parts = f"{hashlib.md5(b''.join(sums), usedforsecurity=False).hexdigest()}-{len(sums)}"
+    return total, {whole.hexdigest(), of_parts}, _etag(done)
+
+
+def _etag(answer: dict) -> str:
+    return answer.get("ETag", "").strip('"')
 
 # %% ../nbs/01_acquire.ipynb #d14905fb
 def _abort(target: Target, upload: str) -> None:
@@ -1626,110 +1931,150 @@ def _abort(target: Target, upload: str) -> None:
         log.info("%s; the next mirror aborts it", e)
 
 
-def _whole(stream: Stream, total: int, md5: str) -> None:
-    "InputError if the `total` bytes with this `md5` are not what the source of `stream` promised."
+def _whole(stream: Stream, total: int, md5: str, passing: Passing) -> None:
+    "Damaged if the `total` bytes with this `md5` that were `passing` are not what the source of `stream` promised, or do not unpack."
     if stream.version.size not in (None, total) or (stream.digest and "-" not in stream.digest and stream.digest != md5):
-        raise InputError(f"{redacted(stream.place)}: what came is not what its length and ETag promise; nothing was put")
+        raise Damaged(f"{redacted(stream.place)}: what came is not what its length and ETag promise; nothing was put")
+    if wrong := passing.wrong():
+        raise Damaged(f"{redacted(stream.place)}: what came {wrong}; nothing was put")
 
 # %% ../nbs/01_acquire.ipynb #65ecab8e
 def _unchanged(head: dict | None, stream: Stream, about: dict, part: int) -> bool:
     "Whether the object with this `head` is what `stream` would put there: by what an earlier mirror noted, else by md5."
-    if head is None or stream.version.size not in (None, head["ContentLength"]):
+    if head is None or stream.version.size not in (None, head.get("ContentLength")):
         return False
-    noted, etag = {k.lower(): v for k, v in head.get("Metadata", {}).items()}, head["ETag"].strip('"')
-    if about and {k: noted.get(k) for k in about} == about or stream.digest == etag:
+    noted, etag = {k.lower(): v for k, v in head.get("Metadata", {}).items()}, _etag(head)
+    if about and {k: noted.get(k) for k in about} == about or (etag and stream.digest == etag):
         return True
     if isinstance(stream.answer.body, io.BufferedReader):
         return matches(local(stream.place), _digest(etag, {}, True), part) is True
     return False
 
+# %% ../nbs/01_acquire.ipynb #7ded7b00
+def copy_object(
+    place: str, target: Target, access: Access = Access(), part: int = PART, quiet: bool = False, there: bool = True, client=None
+) -> bool:
+    """Stream the object at `place`, of S3 by boto3's `client`, to `target` in parts of `part` bytes, in the memory of three of them; whether anything had to be sent.
 
-def copy_object(place: str, target: Target, access: Access = Access(), part: int = PART, quiet: bool = False) -> bool:
-    """Stream the object at `place` to `target` in parts of `part` bytes, in the memory of three of them; whether anything had to be sent.
-
-    Raises InputError, with no upload left open, if it fails; what was at `target` is replaced only by the whole object."""
-    clean_up(target)
+    `there` is whether an object is there already. Raises InputError, with no upload left open, if it fails; what was at `target` is
+    replaced only by the whole object."""
     for _ in range(target.retry.times + 1):
-        with Stream(place, access, target.retry) as stream:
+        with Stream(place, access, target.retry, client=client) as stream:
             version = stream.version
             about = {
                 f"source-{k}": quote(v, " ,:-+")
                 for k, v in {"etag": version.etag, "modified": not version.etag and version.modified}.items()
                 if v
             }
-            if _unchanged(target.head(), stream, about, part):
+            if there and _unchanged(target.call("head_object"), stream, about, part):
                 log.info("%s: is there unchanged", target)
                 return False
             log.info("%s: begins, to %s", place, target)
-            size = max(part, -(-(version.size or 0) // 9_999))
+            size = max(part, -(-(access.max_bytes if version.size is None else version.size) // (MOST_PARTS - 1)))
             try:
-                with tqdm(total=version.size, unit="B", unit_scale=True, desc=target.key, disable=quiet or None) as bar:
-                    total, etags = _send(target, stream, about, size, bar.update)
+                with tqdm(total=version.size, unit="B", unit_scale=True, desc=printable(target.key), disable=quiet or None) as bar:
+                    total, etags, etag = _send(target, stream, place.rpartition("/")[2], about, size, bar.update)
             except Changed:
                 log.info("%s: changed while it was read; begins anew", place)
                 continue
-        _verify(target, total, etags)
+        _verify(target, total, etags, etag)
         return True
     raise InputError(f"{redacted(place)}: changes all the time while it is read; try again later")
 
-
-def _verify(target: Target, total: int, etags: set[str]) -> None:
-    "InputError if `target` is not what was sent: `total` bytes and, if S3 made it of md5, one of `etags`."
-    head = target.head() or {"ContentLength": 0, "ETag": "missing", "ResponseMetadata": {"HTTPHeaders": {}}}
-    etag = _digest(head["ETag"].strip('"'), head["ResponseMetadata"]["HTTPHeaders"], True)
-    if head["ContentLength"] != total or (etag and etag not in etags):
-        raise InputError(
-            f"{target}: is not what was sent ({head['ContentLength']:,} bytes of {total:,}, ETag {head['ETag']}); run the same command again"
-        )
+# %% ../nbs/01_acquire.ipynb #783ed02b
+def _verify(target: Target, total: int, etags: set[str], etag: str) -> None:
+    "InputError if `target`, which answered with `etag`, is not what was sent: one of `etags`, or `total` bytes where S3 did not make it of md5."
+    if etag not in etags:
+        head = target.call("head_object")
+        digest = _digest(_etag(head), head["ResponseMetadata"]["HTTPHeaders"], True)
+        if head.get("ContentLength") != total or (digest and digest not in etags):
+            size, etag = head.get("ContentLength"), _etag(head)
+            raise InputError(f"{target}: is not what was sent ({size} bytes of {total}, ETag {etag}); run the same command again")
     log.info("%s: %s bytes, verified", target, f"{total:,}")
 
 # %% ../nbs/01_acquire.ipynb #2a201701
-def places(source: str, access: Access = Access(), retry: Retry = Retry()) -> list[tuple[str, str]]:
+def _files(folder: Path) -> typing.Iterator[Path]:
+    "The files under `folder`, by name, its hidden ones left out; what cannot be read is an error, what is no file is named in the log."
+
+    def stop(e):
+        raise e
+
+    for above, folders, names in os.walk(folder, onerror=stop):
+        linked = {n for n in folders if os.path.islink(os.path.join(above, n))}
+        folders[:] = sorted(n for n in folders if not n.startswith(".") and n not in linked)
+        for path in (Path(above) / n for n in sorted({*names, *linked}) if not n.startswith(".")):
+            if path.is_file():
+                yield path
+            else:
+                log.warning("%s: is no file but a link, pipe or device; left out", path)
+
+
+def places(source: str, access: Access = Access(), retry: Retry = Retry(), client=None) -> list[tuple[str, str]]:
     "(place, name) of every object that `source` stands for: a URL, an s3:// object or prefix, a file, or a folder (its hidden files left out)."
-    last = lambda place: unquote(urlsplit(place).path).rpartition("/")[2]
     if source.startswith("s3://"):
         bucket, key = split_s3(source)
-        listed = [o["Key"] for o in objects(access.client(bucket), bucket, key, retry)]
-        if key in listed:
-            return [(source, last(source))]
+        listed = [o["Key"] for o in objects(client or access.client(bucket), bucket, key, retry, access.max_objects, access.timeout)]
+        if key in listed and not key.endswith("/"):
+            return [(source, key.rpartition("/")[2])]
         folder = key if not key or key.endswith("/") else key + "/"
-        found = [(f"s3://{bucket}/{k}", k.removeprefix(folder)) for k in listed if k.startswith(folder) and not k.endswith("/")]
+        all_of_it = [(f"s3://{bucket}/{k}", k.removeprefix(folder)) for k in listed if k.startswith(folder) and not k.endswith("/")]
     elif "://" in source and not source.startswith("file:"):
-        found = [(source, last(source))] if last(source) else []
+        return [(source, file_name(source))]
     else:
         path = local(source)
         if not path.is_dir():
             return [(source, path.name)]
-        files = sorted(p for p in path.rglob("*") if p.is_file() and not any(s.startswith(".") for s in p.relative_to(path).parts))
-        found = [(str(p), p.relative_to(path).as_posix()) for p in files]
-    if not found:
+        all_of_it = sorted((str(p), p.relative_to(path).as_posix()) for p in _files(path))
+    if not all_of_it:
         raise InputError(f"{redacted(source)}: there is no object and nothing under it")
-    return found
+    return all_of_it
+
+# %% ../nbs/01_acquire.ipynb #8667e2d6
+def _targets(named: list[tuple[str, str]], to: Target) -> list[tuple[str, Target]]:
+    "(place, where it is put) of the objects `named` (place, name), under the key of `to`."
+    prefix = to.key.rstrip("/") + "/" if to.key.rstrip("/") else ""
+    for place, name in named:
+        if "".join(c for c in name if "\ud800" <= c <= "\udfff"):
+            raise InputError(f"{place}: its name is not UTF-8, as a key of S3 must be; rename it")
+    return [(place, to._replace(key=prefix + name)) for place, name in named]
 
 
 def mirror(
     source: str, to: str, access: Access = Access(), source_access: Access = Access(), retry: Retry = Retry(), part: int = PART, quiet=False
 ):
-    "Stream every object of `source` (see `places`) to `to`, s3://bucket/prefix; yields (its new address, whether it had to be sent)."
+    """Stream every object of `source` (see `places`) to `to`, s3://bucket/prefix; yields (its new address, whether it had to be sent).
+
+    Objects that are damaged are left out, and named at the end by an InputError."""
     bucket, prefix = split_s3(to)
-    client = access.client(bucket)
-    for place, name in places(source, source_access, retry):
-        target = Target(client, bucket, f"{prefix.rstrip('/')}/{name}".lstrip("/"), retry)
-        yield str(target), copy_object(place, target, source_access, part, quiet)
+    top, damaged = Target(access.client(bucket), bucket, prefix, retry, access), []
+    client = source_access.client(split_s3(source)[0]) if source.startswith("s3://") else None
+    with faults(source):
+        targets = _targets(places(source, source_access, retry, client), top)
+    under = targets[0][1] if len(targets) == 1 else top
+    clean_up(under, {target.key for _, target in targets})
+    there = {o["Key"] for o in under.under()}
+    for place, target in targets:
+        try:
+            yield str(target), copy_object(place, target, source_access, part, quiet, target.key in there, client)
+        except Damaged as e:
+            log.info("%s", e)
+            damaged.append(str(e))
+    if damaged:
+        raise InputError(damaged[0] + (f" (so it is with {len(damaged) - 1} more objects; KICKSTARTER_LOG=info names them)" if damaged[1:] else ""))
 
 # %% ../nbs/01_acquire.ipynb #a2a051af
 def wanted(what: str, bucket: str, prefix: str, access: Access, retry: Retry) -> str:
     "The place that `what` names: a URL, a path, a key of `bucket` (its `prefix` may be left out), or `latest`."
-    if "://" in what or what.startswith(("file:", "/", "./", "../")) or Path(what).exists():
+    if "://" in what or what.startswith(("file:", "/", "./", "../")) or os.path.exists(what):
         return what
     if what == "latest":
-        offers = newest_first(objects(access.client(bucket), bucket, prefix, retry))
+        offers = newest_first(objects(access.client(bucket), bucket, prefix, retry, access.max_objects, access.timeout))
         if not offers:
             raise InputError(f"s3://{bucket}/{prefix}: holds no snapshot")
         return f"s3://{bucket}/{offers[0].key}"
     return f"s3://{bucket}/{what if '/' in what else prefix + what}"
 
-
+# %% ../nbs/01_acquire.ipynb #ed07eb8a
 def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("kickstarter-snapshots", description="List, get and mirror Web Robots' Kickstarter snapshots.")
     commands = parser.add_subparsers(dest="command", required=True)
@@ -1742,7 +2087,7 @@ def _arguments() -> argparse.ArgumentParser:
     getting.add_argument(
         "what", metavar="KEY|URL|latest", help="a key that `list` shows, an http(s)://, s3:// or file: URL, a path, or latest"
     )
-    getting.add_argument("dest", metavar="DEST", help="a file, or a folder to put it in")
+    getting.add_argument("dest", metavar="DEST", help="a file, a folder to put it in, or - for standard output")
     getting.add_argument("--sha256", type=_hex, help="what its sha256 must be")
     mirroring.add_argument("source", metavar="SOURCE", help="an http(s) URL, an s3:// object or prefix, a file or a folder")
     mirroring.add_argument("target", metavar="s3://BUCKET/PREFIX")
@@ -1757,17 +2102,38 @@ def _arguments() -> argparse.ArgumentParser:
         command.add_argument(
             "--no-sign-request", action="store_true", default=None, help="read without credentials, as is done for Web Robots' bucket"
         )
+        command.add_argument(
+            "--timeout",
+            type=_seconds,
+            default=Access().timeout,
+            metavar="SECONDS",
+            help=f"that a server may be silent or send less than {RATE:,} bytes a second (default: %(default)s)",
+        )
         command.add_argument("--retries", type=_count, default=Retry().times, help="without getting further (default: %(default)s)")
         command.add_argument(
-            "--pause", type=float, default=Retry().pause, metavar="SECONDS", help="before the first retry (default: %(default)s); doubles"
+            "--pause", type=_seconds, default=Retry().pause, metavar="SECONDS", help="before the first retry (default: %(default)s); doubles"
+        )
+    for command in (getting, mirroring):
+        command.add_argument(
+            "--max-bytes", type=_count, default=Access().max_bytes, metavar="N", help="that an object may have (default: %(default)s)"
+        )
+    for command in (listing, getting, mirroring):
+        command.add_argument(
+            "--max-objects", type=_count, default=Access().max_objects, metavar="N", help="that a list may have (default: %(default)s)"
         )
     return parser
 
-
+# %% ../nbs/01_acquire.ipynb #88a075f3
 def _count(text: str) -> int:
-    if not text.isdigit():
+    if not re.fullmatch("[0-9]{1,18}", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
     return int(text)
+
+
+def _seconds(text: str) -> float:
+    if not (re.fullmatch(r"[0-9.]{1,9}", text) and _number(text) is not None and 0 <= float(text) <= 86_400):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds, at most a day")
+    return float(text)
 
 
 def _hex(text: str) -> str:
@@ -1776,27 +2142,31 @@ def _hex(text: str) -> str:
     return text.lower()
 
 # %% ../nbs/01_acquire.ipynb #f5184aca
+def _line(offer: Offer) -> str:
+    "`offer` as `list` shows it."
+    date = f"{pd.Timestamp(offer.time, unit='s'):%Y-%m-%d}" if offer.time is not None else "?"
+    size = f"{offer.size:,}" if offer.size is not None else "?"
+    return f"{date:10}  {size:>13}  {printable(offer.key)}"
+
+
 def _run(args: argparse.Namespace) -> None:
     retry = Retry(args.retries, args.pause)
-    access = Access(args.endpoint_url, args.no_sign_request)
+    access = Access(args.endpoint_url, args.no_sign_request, args.timeout, vars(args).get("max_bytes", 0), args.max_objects)
     if args.command == "mirror":
-        source = Access(args.source_endpoint_url, args.no_sign_request)
-        for place, sent in mirror(args.source, args.target, Access(args.endpoint_url), source, retry):
-            print(f"{place}: {'copied' if sent else 'unchanged'}", flush=True)
+        source = access._replace(endpoint=args.source_endpoint_url)
+        for place, sent in mirror(args.source, args.target, access._replace(unsigned=None), source, retry):
+            print(f"{printable(place)}: {'copied' if sent else 'unchanged'}", flush=True)
         return
     prefix = args.prefix if args.prefix is not None else PREFIX if args.bucket == BUCKET else ""
     if args.command == "list":
-        for offer in newest_first(objects(access.client(args.bucket), args.bucket, prefix, retry)):
-            print(f"{pd.Timestamp(offer.time, unit='s'):%Y-%m-%d}  {offer.size:>13,}  {offer.key}")
+        listed = objects(access.client(args.bucket), args.bucket, prefix, retry, access.max_objects, access.timeout)
+        for offer in newest_first(listed):
+            print(_line(offer))
         return
-    path, came = get(
-        wanted(args.what, args.bucket, prefix, access, retry),
-        Path(args.dest) if not args.dest.endswith("/") else args.dest,
-        access,
-        args.sha256,
-        retry,
-    )
-    print(f"{path}: {'fetched and verified' if came else 'is there already, the same'}")
+    place = wanted(args.what, args.bucket, prefix, access, retry)
+    path, came = get(place, Path(args.dest) if not args.dest.endswith("/") else args.dest, access, args.sha256, retry)
+    said = f"{printable(str(path))}: {'fetched and verified' if came else 'is there already, the same'}"
+    print(said, file=sys.stderr if str(path) in _STDOUT else sys.stdout)
 
 
 @command("kickstarter-snapshots")
@@ -1810,3 +2180,7 @@ def main(argv: list[str] | None = None) -> int:
         print("kickstarter-snapshots: interrupted; the same command goes on from here", file=sys.stderr)
         return 130
     return 0
+
+# %% ../nbs/01_acquire.ipynb #ffa13ed6
+if __name__ == "__main__" and "ipykernel" not in sys.modules:
+    sys.exit(main())

@@ -93,6 +93,8 @@ class _Stderr(logging.StreamHandler):
 
 
 class _OneLine(logging.Formatter):
+    "A message on one line, whatever is in it; a traceback after it on lines of its own."
+
     def formatMessage(self, record):
         return printable(super().formatMessage(record))
 

@@ -5,15 +5,20 @@ import hashlib
 import io
 import os
 import random
+import shutil
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
+import threading
+import time
 import zipfile
 from pathlib import Path
 
 import pytest
 from conftest import KEYS, call, free_ports, rclone_command, started
-from flaky import Site, proxied, until
+from flaky import OddS3, Site, page, proxied, until
 from kickstarter_predictor.acquire import main
 
 MB = 1 << 20
@@ -37,6 +42,7 @@ def run(capsys):
         except SystemExit as e: code = e.code
         out, err = capsys.readouterr()
         assert "Traceback" not in err and not any(v in out + err for v in (KEYS["AWS_SECRET_ACCESS_KEY"], "hidden"))
+        assert (out + err).replace("\n", "").isprintable() and "b'" not in err
         if code == 1: assert len(err.strip().splitlines()) == 1 and err.startswith("kickstarter-snapshots: ")
         return code, out, err
     return run
@@ -337,6 +343,7 @@ def test_s3_gone_and_back(run, tmp_path, keys):
 # mirror
 
 BIG = random.Random(2).randbytes(18 * MB)
+OTHER = gzip.compress(random.Random(3).randbytes(2 * MB), 1)
 
 
 def test_mirror_in_parts_and_again(s3, bucket, run, tmp_path):
@@ -362,10 +369,10 @@ def test_mirror_from_http_and_from_a_prefix(site, s3, bucket, run):
     command = ("mirror", site.url("a.json.gz"), f"s3://{bucket}/raw", "--endpoint-url", s3.url)
     assert "copied" in run(*command)[1] and body(s3, bucket, "raw/a.json.gz") == PACKED
     assert "unchanged" in run(*command)[1]
-    site.files["a.json.gz"] = CORRUPT
-    assert "copied" in run(*command)[1] and body(s3, bucket, "raw/a.json.gz") == CORRUPT
+    site.files["a.json.gz"] = OTHER
+    assert "copied" in run(*command)[1] and body(s3, bucket, "raw/a.json.gz") == OTHER
     again = ("mirror", f"s3://{bucket}/raw", f"s3://{bucket}/copy", "--endpoint-url", s3.url, "--source-endpoint-url", s3.url)
-    assert "copied" in run(*again)[1] and body(s3, bucket, "copy/a.json.gz") == CORRUPT and "unchanged" in run(*again)[1]
+    assert "copied" in run(*again)[1] and body(s3, bucket, "copy/a.json.gz") == OTHER and "unchanged" in run(*again)[1]
 
 
 def test_mirror_of_an_object_that_changes_on_the_way(site, s3, bucket, run):
@@ -419,3 +426,351 @@ def test_the_console_script_logs_but_no_secret(site, rclone, tmp_path):
 def test_predicting_does_not_pay_for_it():
     loaded = call("python", "-c", "import sys, kickstarter_predictor.predict, kickstarter_predictor.acquire as a; print([m for m in ('boto3', 'botocore', 'urllib3') if m in sys.modules])", cwd=".")
     assert loaded.stdout.strip() == "[]"
+
+
+# odd servers: what is not needed is passed over, for the rest there is one line
+
+@pytest.fixture
+def odd_s3(keys):
+    odd = OddS3()
+    yield odd
+    odd.stop()
+
+
+def limits(megabytes=300):
+    "The environment of a process that may take so much memory beyond what it has at its start."
+    return f"import resource, runpy, sys; import boto3, kickstarter_predictor.acquire as a; used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize(); resource.setrlimit(resource.RLIMIT_AS, (used + {megabytes << 20},) * 2); sys.exit(a.main(sys.argv[1:]))"
+
+
+LENGTHS = ["abc", "-5", "\u00b2", "1e9", "9" * 5000, "", "0x10"]
+
+
+@pytest.mark.parametrize("odd", [{"Content-Length": v} for v in LENGTHS] + [{"Last-Modified": v} for v in ("yesterday", "Mon, 99 Foo 2024 25:61:61 GMT", "Fri, 31 Dec 99999999 00:00:00 GMT", "\x1b[2J")]
+                         + [{"ETag": v} for v in ("", '"', "W/", '"a"b"', "\x1b[31m", '"' + "e" * 5000 + '"', "\u00e9")] + [{"Content-Range": v} for v in ("bytes 0-1/" + "9" * 5000, "nonsense")], ids=lambda o: str(o)[:40].encode("unicode_escape").decode())
+def test_headers_that_are_not_needed(site, run, tmp_path, odd):
+    site.odd = odd
+    assert run("get", site.url("a.json.gz"), tmp_path, retries=1)[0] == 0 and (tmp_path / "a.json.gz").read_bytes() == PACKED and names(tmp_path) == ["a.json.gz"]
+
+
+def test_a_length_that_is_said_twice(site, run, tmp_path):
+    site.odd = {"Content-Length": f"{len(PACKED)}, {len(PACKED)}"}
+    assert run("get", site.url("a.json.gz"), tmp_path)[0] == 0 and (tmp_path / "a.json.gz").read_bytes() == PACKED
+    site.odd = {"Content-Length": "63, 64"}
+    assert run("get", site.url("a.json.gz"), tmp_path / "b.json.gz", retries=1)[0] == 1 and names(tmp_path) == ["a.json.gz"]
+
+
+@pytest.mark.parametrize("odd", [{"Content-Range": "bytes 5-9/" + "9" * 5000}, {"Content-Range": "nonsense"}, {"Content-Range": "bytes 9999999-99999999/9"}, {"Content-Range": None}], ids=lambda o: str(o)[:40])
+def test_parts_that_are_odd_are_fetched_anew(site, run, tmp_path, odd):
+    site.faults = [{"cut": MB}]
+    assert run("get", site.url("a.json.gz"), tmp_path / "a.json.gz", retries=0)[0] == 1 and len(names(tmp_path)) == 2
+    site.odd = odd
+    assert run("get", site.url("a.json.gz"), tmp_path / "a.json.gz", retries=1)[0] == 0 and (tmp_path / "a.json.gz").read_bytes() == PACKED
+
+
+@pytest.mark.parametrize("asks", ["\u00b2", "-1", "1e9", "soon", "Thu, 01 Jan 1970 00:00:00 GMT", "9" * 5000, ""])
+def test_odd_pauses(site, run, tmp_path, asks):
+    site.faults = [{"status": 503, "retry_after": asks.encode("latin-1").decode("latin-1")}]
+    assert run("get", site.url("a.json.gz"), tmp_path)[0] == 0 and len(site.asked) == 2
+
+
+@pytest.mark.parametrize("to", ["http://[::1", "http://", "ftp://host/a", "file:///etc/passwd", "http://" + "a" * 300 + ".b/", "http://h:99999/", "//", "http://\x1b[2J/", "http://127.0.0.1:1/%00"])
+def test_redirects_to_nowhere(site, run, tmp_path, to):
+    site.faults, site.odd = [{"status": 302}] * 9, {"Location": to}
+    code, _, err = run("get", site.url("a.json.gz"), tmp_path / "a", retries=1)
+    assert code == 1 and names(tmp_path) == [], err
+
+
+@pytest.mark.parametrize("url", ["http://[::1", "http://h:port/a.gz", "http://127.0.0.1:1/a\nb\r\n.gz", "http:///a.gz", "http://127.0.0.1:1/%00", "https://\u202e/a", "http://" + "a" * 300 + "/b", "file:///%00", "s3://b\x1b/a", "s3:///a", "file://[::1/a"])
+def test_odd_addresses(run, tmp_path, url):
+    assert run("get", url, tmp_path, retries=0)[0] == 1 and run("get", url, tmp_path / "a", retries=0)[0] == 1
+    assert run("mirror", url, "s3://bucket/a", "--endpoint-url", "http://127.0.0.1:1", retries=0)[0] == 1 and names(tmp_path) == []
+
+
+def test_reason_phrases_and_names_are_printable(site, run, tmp_path):
+    site.reason, site.faults = "go \x1b[2J\x9b away " * 50, [{"status": 403}, {"status": 503}]
+    code, _, err = run("get", site.url("a.json.gz"), tmp_path, retries=0)
+    assert code == 1 and r"\x1b[2J" in err and len(err) < 1000
+    site.reason = None
+    assert run("get", site.url("a.json.gz"), tmp_path / "\x1b[2J\u202e.gz")[0] == 0  # the user's own name, but not as it is on the terminal
+
+
+@pytest.mark.parametrize("name", [".", "..", "", "%2E%2e", "x/..%2f", "a%00b.gz", "a%0a.gz", "%1b[2J", "%E2%80%AE", "nul.gz", "CON", "COM1"])
+def test_names_that_are_none(site, run, tmp_path, name):
+    site.files |= {name: PACKED}
+    code, _, err = run("get", site.url(name), str(tmp_path / " t") + "/", retries=0)
+    assert code == 1 and "no name for a file" in err and names(tmp_path) == []
+    assert run("get", site.url(name), tmp_path / "mine.gz", retries=0)[0] in (0, 1) and set(names(tmp_path)) <= {"mine.gz"}
+
+
+def test_a_drip_ends(site, run, tmp_path):
+    "One byte a second, from the beginning or after a while: as good as a cut connection, however often it gets a little further."
+    site.rate, begun = 20, time.monotonic()
+    code, _, err = run("get", site.url("a.json.gz"), tmp_path / "a.json.gz", "--timeout", "0.5", retries=2)
+    assert code == 1 and "less than 1,000 bytes a second; gave up after 2 retries" in err and time.monotonic() - begun < 10
+    site.rate = 0
+    assert run("get", site.url("a.json.gz"), tmp_path / "a.json.gz")[0] == 0 and (tmp_path / "a.json.gz").read_bytes() == PACKED
+
+
+def test_a_byte_a_connection_ends(site, run, tmp_path):
+    site.faults, begun = [{"cut": 1}] * 10_000, time.monotonic()
+    code, _, err = run("get", site.url("a.json.gz"), tmp_path / "a.json.gz", "--timeout", "0.5", retries=2)
+    assert code == 1 and "less than 1,000" in err and time.monotonic() - begun < 20
+
+
+def test_headers_that_drip_end(run, tmp_path):
+    server, begun = socket.create_server(("127.0.0.1", 0)), time.monotonic()
+
+    def trickle(client):
+        try: [(client.send(b"H" if n else b"HTTP/1.1 200 OK\r\nX: "), time.sleep(0.1)) for n in range(600)]
+        except OSError: pass
+
+    def drip():
+        while True:
+            try: client, _ = server.accept()
+            except OSError: return
+            threading.Thread(target=lambda: trickle(client), daemon=True).start()
+
+    threading.Thread(target=drip, daemon=True).start()
+    url = f"http://127.0.0.1:{server.getsockname()[1]}"
+    for command in (("get", f"{url}/a.gz"), ("get", "s3://b/a.gz", "--endpoint-url", url)):
+        code, _, err = run(*command[:2], tmp_path / "a.gz", *command[2:], "--timeout", "0.3", retries=0)
+        assert code == 1 and "whole answer" in err, err
+    assert names(tmp_path) == [] and time.monotonic() - begun < 20
+    server.close()
+
+
+@pytest.mark.parametrize("lengths", [True, False])
+def test_an_object_is_bounded(site, rclone, bucket_of_rclone, run, tmp_path, lengths):
+    site.lengths, s3, bucket = lengths, rclone, bucket_of_rclone
+    for command in (("get", site.url("a.json.gz"), tmp_path / "a.json.gz"), ("mirror", site.url("a.json.gz"), f"s3://{bucket}", "--endpoint-url", s3.url)):
+        code, _, err = run(*command, "--max-bytes", MB)
+        assert code == 1 and "more than 1,048,576 bytes; --max-bytes" in err, err
+    assert not s3.client.list_objects_v2(Bucket=bucket).get("Contents") and not uploads(s3, bucket)
+    assert run("get", site.url("a.json.gz"), tmp_path / "a.json.gz", "--max-bytes", 3 * MB)[0] == 0 and names(tmp_path) == ["a.json.gz"]
+
+
+@pytest.mark.parametrize("name, data", [("a.json.gz", PACKED[:-500]), ("a.json.gz", CORRUPT), ("a.json.gz", b""), ("a.zip", b"PK\3\4 half"), ("big.json.gz", gzip.compress(random.Random(5).randbytes(9 * MB), 0)[:-9])])
+def test_mirror_refuses_what_get_refuses(site, rclone, bucket_of_rclone, run, tmp_path, name, data):
+    site.files[name], s3, bucket = data, rclone, bucket_of_rclone
+    s3.client.put_object(Bucket=bucket, Key=name, Body=b"what was there")
+    assert run("get", site.url(name), tmp_path)[0] == 1 and names(tmp_path) == []
+    code, _, err = run("mirror", site.url(name), f"s3://{bucket}", "--endpoint-url", s3.url)
+    assert code == 1 and "nothing was put" in err and body(s3, bucket, name) == b"what was there" and not uploads(s3, bucket)
+
+
+def test_damaged_objects_do_not_stop_a_mirror(rclone, bucket_of_rclone, run, tmp_path):
+    for n, data in {"a.json.gz": PACKED[:-9], "b.json.gz": PACKED, "c.json.gz": b"x", "d.json": b"{}"}.items(): (tmp_path / n).write_bytes(data)
+    code, out, err = run("mirror", tmp_path, f"s3://{bucket_of_rclone}/m", "--endpoint-url", rclone.url)
+    assert code == 1 and "a.json.gz" in err and "1 more object" in err and [line.split(":")[1].rpartition("/")[2] for line in out.splitlines()] == ["b.json.gz", "d.json"]
+
+
+# odd S3s
+
+ENTRY = "<Key>a.json.gz</Key><Size>5</Size><LastModified>2024-01-02T00:00:00Z</LastModified><ETag>&quot;x&quot;</ETag>"
+
+
+@pytest.mark.parametrize("entry, shown", [("<Key>a.json</Key>", "?                       ?  a.json"), ("<Key>a.json</Key><Size>5</Size>", "?                       5  a.json"), (ENTRY, "2024-01-02              5  a.json.gz"),
+                                          ("<Key>Kickstarter_2024-05-09.json</Key>", "2024-05-09              ?"), ("<Key>a&#155;[2J%.json</Key>", r"a\x9b[2J%.json"), ("<Key>\u202ea.json</Key>", r"\u202ea.json"),
+                                          ("<Key>a.json</Key><LastModified>0001-01-01T00:00:00Z</LastModified>", "a.json"), ("<Key>a.json</Key><Size>-5</Size><New><Deep/></New>", "-5  a.json")])
+def test_entries_that_lack_something(odd_s3, run, entry, shown):
+    odd_s3.page = lambda token: page(entry)
+    code, out, _ = run("list", "--bucket", "b", "--endpoint-url", odd_s3.url)
+    assert code == 0 and shown in out, out
+
+
+@pytest.mark.parametrize("answer, said", [(page("<Size>5</Size>", ENTRY), "no key"), (page("<Key><a/></Key>"), "no key"), (page("<Key/>"), "no key"), (page(""), "no key"), (page(), ""), (b"", ""), (b"<html>", "500"), (b"\x1b[2J", "500"),
+                                          (page("<Key>a.json</Key><Size>many</Size>"), "cannot be read"), (page("<Key>a.json</Key><LastModified>yesterday</LastModified>"), "cannot be read"),
+                                          (page(ENTRY, more="<IsTruncated>true</IsTruncated>"), "does not say where"), (page(ENTRY, more="<IsTruncated>true</IsTruncated><NextContinuationToken/>"), "does not say where"),
+                                          (page(ENTRY, more="<IsTruncated>true</IsTruncated><NextContinuationToken>same</NextContinuationToken>"), "does not say where")], ids=range(13))
+def test_odd_pages(odd_s3, run, tmp_path, answer, said):
+    odd_s3.page = lambda token: answer
+    for command in (("list", "--bucket", "b"), ("get", "latest", tmp_path, "--bucket", "b"), ("mirror", "s3://b/", "s3://c/", "--source-endpoint-url", odd_s3.url)):
+        code, out, err = run(*command, "--endpoint-url", odd_s3.url, retries=0)
+        assert said in err and (code == 1 or not said), err
+    assert odd_s3.asked < 12
+
+
+def test_a_token_that_comes_round(odd_s3, run):
+    odd_s3.page = lambda token: page(ENTRY, more=f"<IsTruncated>true</IsTruncated><NextContinuationToken>{'b' if token == 'a' else 'a'}</NextContinuationToken>")
+    code, _, err = run("list", "--bucket", "b", "--endpoint-url", odd_s3.url)
+    assert code == 1 and "does not say where" in err and odd_s3.asked == 3
+
+
+def endless(token, size=1_000):
+    n = int(token or 0)
+    return page(*(f"<Key>{'k' * 200}{n}-{i}.json.gz</Key><Size>5</Size>" for i in range(size)), more=f"<IsTruncated>true</IsTruncated><NextContinuationToken>{n + 1}</NextContinuationToken>")
+
+
+def forever(token):
+    yield page()[:-20]
+    while True: yield b"<Contents>" + b"x" * 60_000 + b"</Contents>"
+
+
+@pytest.mark.parametrize("pages, said", [(endless, "more than 20,000 objects"), (lambda token: endless(token, 0), "more than 20,000 objects"), (forever, "more than 16 MB")])
+def test_lists_without_end(odd_s3, tmp_path, pages, said):
+    odd_s3.page = pages
+    done = subprocess.run([sys.executable, "-c", limits(), "list", "--bucket", "b", "--endpoint-url", odd_s3.url, "--max-objects", "20000", "--retries", "0"], cwd=tmp_path, capture_output=True, text=True, timeout=60, encoding="utf-8")
+    assert done.returncode == 1 and said in done.stderr and len(done.stderr.splitlines()) == 1 and done.stdout == "" and odd_s3.asked <= 202, done.stderr
+
+
+@pytest.mark.parametrize("head", [{"Content-Length": "abc"}, {"Last-Modified": "yesterday"}, {"ETag": None}, {"ETag": "\x1b[2J"}, {"x-amz-mp-parts-count": "many"}, {"Expires": "never"},
+                                  {"Content-Length": None}, {"x-amz-missing-meta": "\u00b2"}, {"ETag": f'"{"0" * 32}-{"9" * 4000}"'}, {"ETag": f'"{"0" * 32}-2"', "x-part": "0"}], ids=lambda h: str(h)[:40].encode("unicode_escape").decode())
+def test_odd_headers_of_s3(odd_s3, run, tmp_path, head):
+    odd_s3.content, odd_s3.head = PACKED, head
+    code, _, err = run("get", "s3://b/a.json.gz", tmp_path, "--endpoint-url", odd_s3.url)
+    assert code == 0 and (tmp_path / "a.json.gz").read_bytes() == PACKED and names(tmp_path) == ["a.json.gz"], err
+
+
+def test_parts_of_one_byte(odd_s3, tmp_path):
+    "Not 2,000,000 md5s: S3 takes no more than 10,000 parts."
+    odd_s3.content = PACKED * 8
+    odd_s3.head = {"ETag": f'"{"0" * 32}-{len(odd_s3.content)}"', "x-part": "1"}
+    begun = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", limits(), "get", "s3://b/a.json.gz", str(tmp_path), "--endpoint-url", odd_s3.url], cwd=tmp_path, capture_output=True, text=True, timeout=60, encoding="utf-8")
+    assert done.returncode == 0 and time.monotonic() - begun < 20, done.stderr
+
+
+KEPT = ["a?b#c.json.gz", "a%20b+c d.json.gz", "\u00fc\u4e2d/\u00e9 \u20ac.json.gz", "/leading.json.gz", "x//y.json.gz", "a&b=c;d.json.gz", "%2e%2e", "~.json.gz"]
+
+
+def test_keys_keep_their_names(seaweed, run, tmp_path):
+    seaweed.client.create_bucket(Bucket="names")
+    for key in KEPT: seaweed.client.put_object(Bucket="names", Key=key, Body=PACKED if key.endswith("gz") else b"{}")
+    stored = {o["Key"] for o in seaweed.client.list_objects_v2(Bucket="names")["Contents"]}  # this server takes a leading or double slash off
+    assert len(stored) == len(KEPT) and {k for k in KEPT if "/" not in k} < stored
+    for n, key in enumerate(sorted(stored)):
+        assert run("get", f"s3://names/{key}", f"{tmp_path}/{n}/", "--endpoint-url", seaweed.url)[0] == 0
+        assert names(tmp_path / str(n)) == [key.rpartition("/")[2]] and (tmp_path / str(n) / key.rpartition("/")[2]).stat().st_size > 1
+    assert run("mirror", "s3://names", "s3://names/copy", "--endpoint-url", seaweed.url, "--source-endpoint-url", seaweed.url)[0] == 0
+    assert {f"copy/{key}" for key in stored} == {o["Key"] for o in seaweed.client.list_objects_v2(Bucket="names", Prefix="copy/")["Contents"]}
+
+
+@pytest.mark.parametrize("key", ["..", "x/..", "../../etc/x/..", "a\x9b[2J.json.gz"])
+def test_keys_that_are_no_names(odd_s3, run, tmp_path, key):
+    odd_s3.content = PACKED
+    odd_s3.page = lambda token: page(f"<Key>{key}</Key>")
+    code, _, err = run("get", f"s3://b/{key}", tmp_path, "--endpoint-url", odd_s3.url)
+    assert code == 1 and "no name for a file" in err and names(tmp_path) == []
+
+
+# where to
+
+def test_where_a_file_is_put(site, run, tmp_path, monkeypatch):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "old.gz").write_bytes(b"what was there")
+    (tmp_path / "link.gz").symlink_to("real/old.gz")
+    (tmp_path / "folder").symlink_to("real")
+    (tmp_path / "dangling.gz").symlink_to("real/new.gz")
+    monkeypatch.chdir(tmp_path)
+    for dest in ("link.gz", "folder", "dangling.gz", ".", "real/"): assert run("get", site.url("a.json.gz"), dest)[0] == 0
+    assert names(tmp_path) == ["a.json.gz", "dangling.gz", "folder", "link.gz", "real"] and names(tmp_path / "real") == ["a.json.gz", "new.gz", "old.gz"]
+    assert all((tmp_path / n).is_symlink() for n in ("dangling.gz", "folder", "link.gz")) and all(p.read_bytes() == PACKED for p in (tmp_path / "real").iterdir())
+    for dest in ("a.json.gz/x", "a.json.gz/", "/proc/nothing/a.gz", "x" * 300, "\u202e" * 100, "/dev/full"):
+        assert run("get", site.url("a.json.gz"), dest)[0] == 1
+    (tmp_path / "b" / "a.json.gz").mkdir(parents=True)
+    code, _, err = run("get", site.url("a.json.gz"), "b")
+    assert code == 1 and "is a folder" in err and names(tmp_path / "b") == ["a.json.gz"]
+    assert run("get", site.url("a.json.gz"), "/dev/null")[0] == 0 and Path("/dev/null").is_char_device()
+
+
+def test_pipes_and_standard_output(site, run, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    come = []
+    reader = threading.Thread(target=lambda: come.append((tmp_path / "pipe").read_bytes()))
+    reader.start()
+    assert run("get", site.url("a.json.gz"), tmp_path / "pipe")[0] == 0
+    reader.join(20)
+    assert come == [PACKED] and (tmp_path / "pipe").is_fifo()
+    done = subprocess.run([*COMMAND, "get", site.url("a.json.gz"), "-"], cwd=tmp_path, capture_output=True)
+    assert done.returncode == 0 and done.stdout == PACKED and b"verified" in done.stderr and names(tmp_path) == ["pipe"]
+    site.files["a.json.gz"] = CORRUPT
+    done = subprocess.run([*COMMAND, "get", site.url("a.json.gz"), "-"], cwd=tmp_path, capture_output=True)
+    assert done.returncode == 1 and done.stdout == b"" and len(done.stderr.splitlines()) == 1
+
+
+def test_parts_of_others_are_left(site, run, tmp_path):
+    for name, mine in (("a.json.gz.part", b"mine"), ("a.json.gz.part.json", b"{}"), ("a.json.gz.part.json", b"[" * 100_000), ("a.json.gz.part.json", b'{"place": 1, "version": ["x"]}')):
+        (tmp_path / name).write_bytes(mine)
+        code, _, err = run("get", site.url("a.json.gz"), tmp_path)
+        assert code == 1 and f"{name}: is in the way" in err and names(tmp_path) == [name] and (tmp_path / name).read_bytes() == mine
+        (tmp_path / name).unlink()
+    (tmp_path / "kept").write_bytes(b"kept")
+    (tmp_path / "a.json.gz.part").symlink_to("kept")
+    assert run("get", site.url("a.json.gz"), tmp_path)[0] == 1 and (tmp_path / "kept").read_bytes() == b"kept"
+
+
+@pytest.fixture
+def as_nobody():
+    "A folder in which this process, as the user nobody, works: root may do everything."
+    if os.geteuid(): pytest.skip("only root can become nobody")  # a right, not a service
+    folder = Path(tempfile.mkdtemp())
+    os.chown(folder, 65534, 65534)
+    os.setegid(65534)
+    os.seteuid(65534)
+    yield folder
+    os.seteuid(0)
+    os.setegid(0)
+    shutil.rmtree(folder)
+
+
+def test_without_permission(site, rclone, bucket_of_rclone, run, as_nobody):
+    to = (f"s3://{bucket_of_rclone}/m", "--endpoint-url", rclone.url)
+    for name in ("in/open", "in/closed"): (as_nobody / name).mkdir(parents=True)
+    for name in ("in/open/a.json", "in/closed/b.json"): (as_nobody / name).write_bytes(b"{}")
+    (as_nobody / "in" / "closed").chmod(0)
+    code, out, err = run("mirror", as_nobody / "in", *to)
+    assert code == 1 and "in/closed: permission denied" in err.lower() and out == ""
+    (as_nobody / "in" / "closed").chmod(0o700)
+    (as_nobody / "in" / "closed" / "b.json").chmod(0)
+    code, _, err = run("mirror", as_nobody / "in", *to)
+    assert code == 1 and "closed/b.json: permission denied" in err.lower()
+    assert run("get", as_nobody / "in/closed/b.json", as_nobody / "c.json")[0] == 1
+    (as_nobody / "in" / "open").chmod(0o500)
+    code, _, err = run("get", site.url("a.json.gz"), as_nobody / "in" / "open")
+    assert code == 1 and "permission denied" in err.lower() and names(as_nobody / "in" / "open") == ["a.json"]
+    for folder in ("open", "closed"): (as_nobody / "in" / folder).chmod(0o700)
+
+
+@pytest.fixture
+def bucket_of_rclone(rclone, request):
+    name = f"c{abs(hash(request.node.nodeid)) % 10**12}"
+    rclone.client.create_bucket(Bucket=name)
+    return name
+
+
+def test_what_is_no_file_is_named(rclone, bucket_of_rclone, run, tmp_path):
+    (tmp_path / "a.json").write_bytes(b"{}")
+    (tmp_path / "nowhere").symlink_to("absent")
+    (tmp_path / "up").symlink_to("..")
+    os.mkfifo(tmp_path / "pipe")
+    code, out, err = run("mirror", tmp_path, f"s3://{bucket_of_rclone}/m", "--endpoint-url", rclone.url)
+    assert code == 0 and len(out.splitlines()) == 1 and all(f"{name}: is no file" in err for name in ("nowhere", "up", "pipe"))
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / os.fsdecode(b"\xff\x1b.json")).write_bytes(b"{}")
+    code, _, err = run("mirror", tmp_path / "in", f"s3://{bucket_of_rclone}/m", "--endpoint-url", rclone.url)
+    assert code == 1 and r"\udcff\x1b.json: its name is not UTF-8" in err
+
+
+def test_a_mirror_asks_no_more_than_it_must(rclone, bucket_of_rclone, run, tmp_path):
+    "Two lists, and one request a file: what each file costs does not grow with their number."
+    for n in range(120): (tmp_path / f"{n}.json").write_bytes(b"{}")
+    requests = []
+    for number in (20, 120):
+        source = tmp_path / f"of{number}"
+        source.mkdir()
+        for n in range(number): (source / f"{n}.json").write_bytes(b"{}")
+        with proxied(rclone.port) as proxy:
+            assert run("mirror", source, f"s3://{bucket_of_rclone}/{number}", "--endpoint-url", f"http://127.0.0.1:{proxy.port}")[1].count("copied") == number
+            requests.append(proxy.seen)
+    assert requests[1] < 6.5 * requests[0], requests
+
+
+def test_as_a_module(site, tmp_path):
+    done = subprocess.run([sys.executable, "-m", "kickstarter_predictor.acquire", "get", site.url("a.json.gz"), str(tmp_path)], capture_output=True, text=True, encoding="utf-8")
+    assert done.returncode == 0 and "fetched and verified" in done.stdout and names(tmp_path) == ["a.json.gz"]
+
+
+@pytest.mark.parametrize("option, value", [("--pause", "-1"), ("--pause", "nan"), ("--timeout", "inf"), ("--timeout", "1e9"), ("--retries", "\u00b2"), ("--max-bytes", "-5"), ("--max-objects", "9" * 5000)])
+def test_odd_options(option, value, capsys):
+    with pytest.raises(SystemExit) as e: main(["get", "a", "b", option, value])
+    assert e.value.code == 2 and option in capsys.readouterr().err
