@@ -260,7 +260,7 @@ def reason(error: Exception, uri: str) -> str:
 class TableError(InputError):
     "The database is there, but its tables cannot be written until its owner has run what the text says."
 
-# %% ../nbs/07_record.ipynb #e4e6a59e
+# %% ../nbs/07_record.ipynb #8c6b4360
 SPOOL_FILE = re.compile(r"[0-9a-f]{32}\.(jsonl|new)")
 
 
@@ -281,12 +281,14 @@ def private_file(path: Path, flags: int = 0) -> BinaryIO:
     "The file `path`, made if it is missing, open for reading and appending, for its owner only. Raises OSError, also if it is a link or no file."
     descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0) | flags, 0o600)
     file = open(descriptor, "a+b", buffering=0)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
         file.close()
         raise OSError(f"{path.name} is no file")
-    if flags & os.O_EXCL:
-        path.chmod(0o600)  # the umask may have taken more
-    tighten(path)
+    if flags & os.O_EXCL and stat.S_IMODE(mode) != 0o600:
+        path.chmod(0o600)  # the umask took more
+    elif mode & 0o077:
+        tighten(path)
     return file
 
 
@@ -339,7 +341,7 @@ def connect(uri: str):
         sa.event.listen(engine, "connect", _prepare)
     return engine
 
-# %% ../nbs/07_record.ipynb #5d396a6d
+# %% ../nbs/07_record.ipynb #50038ae5
 def _prepare(connection, _) -> None:
     "Let readers and a writer of one SQLite file not wait for each other, and nobody else read it; what is deleted is overwritten."
     import sqlite3
@@ -356,7 +358,7 @@ def sqlite_files(file: str | Path) -> list[Path]:
     "The SQLite file `file`, and those that SQLite keeps beside it."
     return [Path(f"{file}{end}") for end in ("", "-wal", "-shm", "-journal")]
 
-# %% ../nbs/07_record.ipynb #44ead959
+# %% ../nbs/07_record.ipynb #ecbc1199
 GIVEN_UP = {1205, 1213, "40001", "40P01"}  # deadlocks and waits for locks, of MySQL and PostgreSQL: to be tried again
 
 
@@ -371,7 +373,7 @@ def passing(error: Exception) -> bool:
     busy = (getattr(getattr(error, "orig", None), "sqlite_errorcode", None) or 0) & 0xFF in (5, 6)
     return getattr(error, "connection_invalidated", False) or busy or given_up(error)
 
-# %% ../nbs/07_record.ipynb #7c112f77
+# %% ../nbs/07_record.ipynb #02bd52a0
 def missing_ddl(engine) -> list[str]:
     "The statements that make the tables, or add the columns that they lack. Raises TableError if the table there is another's."
     import sqlalchemy as sa
@@ -437,17 +439,18 @@ def stored_ids(connection, ids: Iterable[str]) -> set[str]:
 
 
 def write(engine, rows: list[dict]) -> None:
-    "Store those of `rows` whose ids are not there yet, all or none; but none that was asked to be forgotten."
+    "Store those of `rows` whose ids are not there yet, all or none, and take back at once those that were asked to be forgotten."
     import sqlalchemy as sa
 
     t = table()
-    with engine.begin() as c:
-        left_out = stored_ids(c, [r["id"] for r in rows]) | forgotten(c, rows)
-        if new := [r for r in rows if r["id"] not in left_out]:
-            c.execute(sa.insert(t), new)
-    with engine.begin() as c:  # a request that came meanwhile did not see them
-        if late := forgotten(c, rows):
-            c.execute(sa.delete(t).where(t.c.id.in_(late)))
+    with engine.connect() as c:
+        with c.begin():
+            there = stored_ids(c, [r["id"] for r in rows])
+            if new := [r for r in rows if r["id"] not in there]:
+                c.execute(sa.insert(t), new)
+        with c.begin():  # only now: a request that came meanwhile did not see them
+            if gone := forgotten(c, rows):
+                c.execute(sa.delete(t).where(t.c.id.in_(gone)))
 
 
 def read(engine, visitor: str, limit: int) -> list[dict]:
@@ -459,7 +462,7 @@ def read(engine, visitor: str, limit: int) -> list[dict]:
         found = c.execute(sa.select(t).where(t.c.visitor == visitor).order_by(t.c.asked_at.desc(), t.c.id).limit(limit))
         return [dict(r) for r in found.mappings()]
 
-# %% ../nbs/07_record.ipynb #9e47ab87
+# %% ../nbs/07_record.ipynb #6ef1cf21
 @dataclass(frozen=True)
 class Whose:
     "Which rows: those of `visitor`, or those asked for `before` a time (UTC), or those to which both apply. Raises ValueError if neither is said."
@@ -630,7 +633,7 @@ def to_line(row: Mapping) -> bytes:
     "The line of a spool for `row`."
     return json.dumps(row, default=datetime.isoformat).encode() + b"\n"
 
-# %% ../nbs/07_record.ipynb #47849e3e
+# %% ../nbs/07_record.ipynb #275bf15f
 @contextmanager
 def locked(path: Path) -> Iterator[BinaryIO]:
     "The file `path`, made if it is missing, once no other process works on it."
@@ -740,6 +743,7 @@ class Spool:
 
     def __init__(self, folder: Path | None, most: int = 50_000_000):
         self.folder, self.most, self.file, self.path, self.room = folder, most, None, None, 0
+        self.ready = False  # whether the folder is there, for us only
         self.aside = Aside(folder and folder.absolute().with_name(f"{folder.absolute().name}.rejected"))
 
     def add(self, rows: list[dict]) -> bool:
@@ -754,7 +758,9 @@ class Spool:
             return False
 
     def _open(self) -> None:
-        private_folder(self.folder)
+        if not self.ready or not self.folder.is_dir():
+            private_folder(self.folder)
+            self.ready = True
         self.room = self.most - sum(p.stat().st_size for p in self.folder.iterdir())
         if self.room < 0:
             raise OSError("the spool is full")
@@ -773,10 +779,11 @@ class Spool:
             old, (self.file, self.path) = (self.file, self.path), old
         file, path = old
         if file:
-            with suppress(OSError, ValueError):
-                file.truncate(0)
-            with suppress(OSError):
+            try:
                 path and path.unlink(missing_ok=True)
+            except OSError:
+                with suppress(OSError, ValueError):
+                    file.truncate(0)
             file.close()
         return kept
 
@@ -886,11 +893,14 @@ def foreign_demands(engine) -> str:
 
 def write_each(engine, rows: list[dict]) -> dict[str, Exception]:
     "{id: error} of those of `rows` that the database refuses though it takes others; the rest are stored. Raises the error if it takes none."
+    import sqlalchemy as sa
+
     try:
         write(engine, rows) if rows else None
         return {}
     except Exception as e:
-        if passing(e):
+        broken = isinstance(e, sa.exc.OperationalError) and engine.dialect.name in ("sqlite", "postgresql")  # elsewhere, also a row's fault
+        if passing(e) or broken:
             raise
         probe(engine)
         if len(rows) == 1:
@@ -898,7 +908,7 @@ def write_each(engine, rows: list[dict]) -> dict[str, Exception]:
     half = len(rows) // 2
     return write_each(engine, rows[:half]) | write_each(engine, rows[half:])
 
-# %% ../nbs/07_record.ipynb #d7660119
+# %% ../nbs/07_record.ipynb #3584358d
 def adopt(database: Database, spool: Spool) -> dict[str, str]:
     """Write what processes that are gone left behind, and set aside what is no row; {id: reason} of what the database refuses, which stays in the spool.
 
@@ -1039,7 +1049,7 @@ class Bucket:
         self.left -= taken
         return taken
 
-# %% ../nbs/07_record.ipynb #3531f2d7
+# %% ../nbs/07_record.ipynb #f3e7984f
 def spool_folder(uri: str) -> Path | None:
     "Where tries wait for the database `uri`: $KICKSTARTER_SPOOL, else beside the SQLite file, else where the default one is; nowhere for one in memory."
     if given := os.environ.get("KICKSTARTER_SPOOL", "").strip():
@@ -1170,7 +1180,7 @@ def to_whose(visitor=None, before=None, dashes: str = "") -> Whose:
         raise InputError(f"{dashes}before = {before!r}: must not be in the future")
     return Whose(visitor, until)
 
-# %% ../nbs/07_record.ipynb #655dba92
+# %% ../nbs/07_record.ipynb #57a9e80f
 class Kept(NamedTuple):
     "How many rows there are: in the database (`stored`), in this process or left by one that is gone (`waiting`), with another process (`held`), set aside (`aside`)."
 
@@ -1260,7 +1270,7 @@ def elsewhere(recorder: Recorder) -> list[str]:
         lines.append(f"{there.aside:,} were set aside in {spool.aside.path}: " + ", ".join(f"{n:,} {r}" for r, n in reasons.most_common(3)))
     return lines + [f"others may read {path}: chmod go= {path}" for path in open_to_others(recorder)]
 
-# %% ../nbs/07_record.ipynb #eefbb45f
+# %% ../nbs/07_record.ipynb #14974644
 def main(argv: list[str] | None = None) -> int:
     "`python -m kickstarter_predictor.record status`, `... retry` and `... forget --visitor ID | --before DATE`: 0 if it went well."
     parser = argparse.ArgumentParser("record", description="The tries that the form keeps; the database is $SQLALCHEMY_DATABASE_URI.")
