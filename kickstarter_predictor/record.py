@@ -260,7 +260,7 @@ def reason(error: Exception, uri: str) -> str:
 class TableError(InputError):
     "The database is there, but its tables cannot be written until its owner has run what the text says."
 
-# %% ../nbs/07_record.ipynb #8c6b4360
+# %% ../nbs/07_record.ipynb #92e3b6ae
 SPOOL_FILE = re.compile(r"[0-9a-f]{32}\.(jsonl|new)")
 
 
@@ -341,7 +341,7 @@ def connect(uri: str):
         sa.event.listen(engine, "connect", _prepare)
     return engine
 
-# %% ../nbs/07_record.ipynb #50038ae5
+# %% ../nbs/07_record.ipynb #65094165
 def _prepare(connection, _) -> None:
     "Let readers and a writer of one SQLite file not wait for each other, and nobody else read it; what is deleted is overwritten."
     import sqlite3
@@ -358,7 +358,7 @@ def sqlite_files(file: str | Path) -> list[Path]:
     "The SQLite file `file`, and those that SQLite keeps beside it."
     return [Path(f"{file}{end}") for end in ("", "-wal", "-shm", "-journal")]
 
-# %% ../nbs/07_record.ipynb #ecbc1199
+# %% ../nbs/07_record.ipynb #fc4c051a
 GIVEN_UP = {1205, 1213, "40001", "40P01"}  # deadlocks and waits for locks, of MySQL and PostgreSQL: to be tried again
 
 
@@ -373,7 +373,7 @@ def passing(error: Exception) -> bool:
     busy = (getattr(getattr(error, "orig", None), "sqlite_errorcode", None) or 0) & 0xFF in (5, 6)
     return getattr(error, "connection_invalidated", False) or busy or given_up(error)
 
-# %% ../nbs/07_record.ipynb #02bd52a0
+# %% ../nbs/07_record.ipynb #4ea7449d
 def missing_ddl(engine) -> list[str]:
     "The statements that make the tables, or add the columns that they lack. Raises TableError if the table there is another's."
     import sqlalchemy as sa
@@ -444,10 +444,16 @@ def write(engine, rows: list[dict]) -> None:
 
     t = table()
     with engine.connect() as c:
-        with c.begin():
-            there = stored_ids(c, [r["id"] for r in rows])
-            if new := [r for r in rows if r["id"] not in there]:
-                c.execute(sa.insert(t), new)
+        try:
+            with c.begin():
+                c.execute(sa.insert(t), rows) if rows else None
+        except sa.exc.IntegrityError:  # most likely for the ids
+            with c.begin():
+                there = stored_ids(c, [r["id"] for r in rows])
+                if not there:
+                    raise
+                if new := [r for r in rows if r["id"] not in there]:
+                    c.execute(sa.insert(t), new)
         with c.begin():  # only now: a request that came meanwhile did not see them
             if gone := forgotten(c, rows):
                 c.execute(sa.delete(t).where(t.c.id.in_(gone)))
@@ -462,7 +468,7 @@ def read(engine, visitor: str, limit: int) -> list[dict]:
         found = c.execute(sa.select(t).where(t.c.visitor == visitor).order_by(t.c.asked_at.desc(), t.c.id).limit(limit))
         return [dict(r) for r in found.mappings()]
 
-# %% ../nbs/07_record.ipynb #6ef1cf21
+# %% ../nbs/07_record.ipynb #3693dbc8
 @dataclass(frozen=True)
 class Whose:
     "Which rows: those of `visitor`, or those asked for `before` a time (UTC), or those to which both apply. Raises ValueError if neither is said."
@@ -611,7 +617,7 @@ def misfit(values) -> str | None:
         return f"no {missing[0]}"
     return None if re.fullmatch("[0-9a-f]{32}", row["id"]) and to_visitor(row["visitor"]) == row["visitor"] else "an id that is none"
 
-
+# %% ../nbs/07_record.ipynb #e9a81821
 def parse_row(line: bytes, length: int) -> dict:
     "The row in a line of a spool; ValueError, with the reason, if it holds none."
     if length > LINE:
@@ -633,7 +639,7 @@ def to_line(row: Mapping) -> bytes:
     "The line of a spool for `row`."
     return json.dumps(row, default=datetime.isoformat).encode() + b"\n"
 
-# %% ../nbs/07_record.ipynb #275bf15f
+# %% ../nbs/07_record.ipynb #c8db0338
 @contextmanager
 def locked(path: Path) -> Iterator[BinaryIO]:
     "The file `path`, made if it is missing, once no other process works on it."
@@ -646,7 +652,7 @@ def locked(path: Path) -> Iterator[BinaryIO]:
                     yield file
                     return
 
-
+# %% ../nbs/07_record.ipynb #decd582e
 class Aside:
     """Lines that were set aside, in the file `path`: a JSON object a line with `at`, `reason`, `count` and the `line`, of at most `most` bytes in all.
 
@@ -710,7 +716,7 @@ class Aside:
                 self.path.unlink()
         return sum(e["line"] is not None for e in entries if gone(e))
 
-
+# %% ../nbs/07_record.ipynb #ef219a1b
 def row_aside(entry: Mapping) -> dict | None:
     "The row that was set aside in `entry`; None if it is none."
     line = str(entry["line"] or "").encode()
@@ -735,7 +741,7 @@ def lock(file: BinaryIO) -> bool:
     except BlockingIOError:
         return False
 
-
+# %% ../nbs/07_record.ipynb #c391de1a
 class Spool:
     """Rows in a file of `folder` until the database has them; without a folder, or where it cannot be written, they are in memory only.
 
@@ -890,7 +896,7 @@ def foreign_demands(engine) -> str:
     foreign = [c for c in sa.inspect(engine).get_columns("campaigns") if c["name"] not in COLUMNS and not c["nullable"] and c["default"] is None]
     return "; ".join("ALTER TABLE campaigns " + optional.format(quote(c["name"]), c["type"].compile(engine.dialect)) for c in foreign)
 
-
+# %% ../nbs/07_record.ipynb #364a759f
 def write_each(engine, rows: list[dict]) -> dict[str, Exception]:
     "{id: error} of those of `rows` that the database refuses though it takes others; the rest are stored. Raises the error if it takes none."
     import sqlalchemy as sa
@@ -908,7 +914,7 @@ def write_each(engine, rows: list[dict]) -> dict[str, Exception]:
     half = len(rows) // 2
     return write_each(engine, rows[:half]) | write_each(engine, rows[half:])
 
-# %% ../nbs/07_record.ipynb #3584358d
+# %% ../nbs/07_record.ipynb #4425d057
 def adopt(database: Database, spool: Spool) -> dict[str, str]:
     """Write what processes that are gone left behind, and set aside what is no row; {id: reason} of what the database refuses, which stays in the spool.
 
@@ -1034,7 +1040,7 @@ def allowance() -> tuple[int, int]:
             raise InputError(f"params.yaml: record.{name} = {value!r}: must be a whole number above 0")
     return values
 
-
+# %% ../nbs/07_record.ipynb #6cbd8960
 class Bucket:
     "A token bucket: `take()` is False once `burst` were taken and `per_second` have not come back."
 
@@ -1049,7 +1055,7 @@ class Bucket:
         self.left -= taken
         return taken
 
-# %% ../nbs/07_record.ipynb #f3e7984f
+# %% ../nbs/07_record.ipynb #f57afbc7
 def spool_folder(uri: str) -> Path | None:
     "Where tries wait for the database `uri`: $KICKSTARTER_SPOOL, else beside the SQLite file, else where the default one is; nowhere for one in memory."
     if given := os.environ.get("KICKSTARTER_SPOOL", "").strip():
@@ -1180,7 +1186,7 @@ def to_whose(visitor=None, before=None, dashes: str = "") -> Whose:
         raise InputError(f"{dashes}before = {before!r}: must not be in the future")
     return Whose(visitor, until)
 
-# %% ../nbs/07_record.ipynb #57a9e80f
+# %% ../nbs/07_record.ipynb #52c15d6d
 class Kept(NamedTuple):
     "How many rows there are: in the database (`stored`), in this process or left by one that is gone (`waiting`), with another process (`held`), set aside (`aside`)."
 
@@ -1210,7 +1216,7 @@ def kept(recorder: Recorder, whose: Whose | None = None) -> Kept:
     stored, twice = database.use(look)
     return Kept(stored, len(ids[False] - twice[False]), len(ids[True] - twice[True]), aside)
 
-
+# %% ../nbs/07_record.ipynb #ce3165b9
 def forget(recorder: Recorder, visitor: str | None = None, before: datetime | date | str | None = None) -> int:
     """Delete what is kept of `visitor`, or asked for `before` a time, or both at once: in the database, in what waits for it and was set aside; how many rows those were.
 
@@ -1230,7 +1236,7 @@ def forget(recorder: Recorder, visitor: str | None = None, before: datetime | da
         except OSError as e:
             raise InputError(f"forget: {queue.spool.aside.path} cannot be written ({e.strerror}), and keeps what it holds") from None
 
-
+# %% ../nbs/07_record.ipynb #cd5c4146
 def retry(recorder: Recorder) -> int:
     "Write what was set aside and is a row; how many rows the database has taken. Raises InputError if it is away."
     database, aside = recorder.database, recorder.queue.spool.aside
@@ -1270,7 +1276,7 @@ def elsewhere(recorder: Recorder) -> list[str]:
         lines.append(f"{there.aside:,} were set aside in {spool.aside.path}: " + ", ".join(f"{n:,} {r}" for r, n in reasons.most_common(3)))
     return lines + [f"others may read {path}: chmod go= {path}" for path in open_to_others(recorder)]
 
-# %% ../nbs/07_record.ipynb #14974644
+# %% ../nbs/07_record.ipynb #7f12c971
 def main(argv: list[str] | None = None) -> int:
     "`python -m kickstarter_predictor.record status`, `... retry` and `... forget --visitor ID | --before DATE`: 0 if it went well."
     parser = argparse.ArgumentParser("record", description="The tries that the form keeps; the database is $SQLALCHEMY_DATABASE_URI.")
@@ -1294,7 +1300,7 @@ def main(argv: list[str] | None = None) -> int:
         if recorder:
             recorder.close()
 
-
+# %% ../nbs/07_record.ipynb #06638780
 def _forget(recorder: Recorder, args: argparse.Namespace) -> str:
     whose, name = to_whose(args.visitor, args.before, "--"), database_name(recorder.database.uri)
     try:
