@@ -11,10 +11,10 @@ __all__ = ['log', 'INPUTS', 'ANSWER', 'LATER', 'ASSIGNED', 'COLUMNS', 'DRIVERS',
            'private_folder', 'driver_options', 'connect', 'sqlite_files', 'given_up', 'passing', 'missing_ddl',
            'ensure_table', 'forgotten_name', 'forgotten', 'stored_ids', 'write', 'read', 'Whose', 'count', 'forbid',
            'delete', 'read_assigned', 'rows', 'store', 'Database', 'lines', 'misfit', 'parse_row', 'to_line', 'locked',
-           'Aside', 'row_aside', 'aside_of', 'lock', 'Spool', 'waiting', 'Queue', 'probe', 'foreign_demands',
-           'write_each', 'adopt', 'Writer', 'switched_on', 'allowance', 'Bucket', 'spool_folder', 'within', 'looked_up',
-           'Recorder', 'assigned', 'to_whose', 'Kept', 'kept', 'forget', 'retry', 'database_name', 'open_to_others',
-           'elsewhere', 'main']
+           'entry_line', 'read_entry', 'Aside', 'row_aside', 'aside_of', 'lock', 'Spool', 'others', 'waiting', 'Queue',
+           'probe', 'foreign_demands', 'write_each', 'adopt', 'Writer', 'switched_on', 'allowance', 'Bucket',
+           'spool_folder', 'within', 'queued', 'looked_up', 'Recorder', 'assigned', 'to_whose', 'Kept', 'kept',
+           'forget', 'retry', 'database_name', 'open_to_others', 'elsewhere', 'main']
 
 # %% ../nbs/07_record.ipynb #c518b445
 import argparse, hashlib, json, logging, math, os, re, stat, sys, time, uuid
@@ -223,7 +223,7 @@ def database_address(text: str, source: str) -> str:
         raise InputError(f"{source} is empty: write the address of a database, or leave it out altogether")
     return text.strip()
 
-
+# %% ../nbs/07_record.ipynb #4755714f
 def database_url(uri: str):
     "The address `uri` with a driver; InputError, without repeating the address, if it is none."
     import sqlalchemy as sa
@@ -260,7 +260,7 @@ def reason(error: Exception, uri: str) -> str:
 class TableError(InputError):
     "The database is there, but its tables cannot be written until its owner has run what the text says."
 
-# %% ../nbs/07_record.ipynb #92e3b6ae
+# %% ../nbs/07_record.ipynb #27765d86
 SPOOL_FILE = re.compile(r"[0-9a-f]{32}\.(jsonl|new)")
 
 
@@ -341,7 +341,7 @@ def connect(uri: str):
         sa.event.listen(engine, "connect", _prepare)
     return engine
 
-# %% ../nbs/07_record.ipynb #65094165
+# %% ../nbs/07_record.ipynb #4cf8b782
 def _prepare(connection, _) -> None:
     "Let readers and a writer of one SQLite file not wait for each other, and nobody else read it; what is deleted is overwritten."
     import sqlite3
@@ -358,7 +358,7 @@ def sqlite_files(file: str | Path) -> list[Path]:
     "The SQLite file `file`, and those that SQLite keeps beside it."
     return [Path(f"{file}{end}") for end in ("", "-wal", "-shm", "-journal")]
 
-# %% ../nbs/07_record.ipynb #fc4c051a
+# %% ../nbs/07_record.ipynb #6739252d
 GIVEN_UP = {1205, 1213, "40001", "40P01"}  # deadlocks and waits for locks, of MySQL and PostgreSQL: to be tried again
 
 
@@ -373,7 +373,7 @@ def passing(error: Exception) -> bool:
     busy = (getattr(getattr(error, "orig", None), "sqlite_errorcode", None) or 0) & 0xFF in (5, 6)
     return getattr(error, "connection_invalidated", False) or busy or given_up(error)
 
-# %% ../nbs/07_record.ipynb #4ea7449d
+# %% ../nbs/07_record.ipynb #590a1fef
 def missing_ddl(engine) -> list[str]:
     "The statements that make the tables, or add the columns that they lack. Raises TableError if the table there is another's."
     import sqlalchemy as sa
@@ -468,7 +468,7 @@ def read(engine, visitor: str, limit: int) -> list[dict]:
         found = c.execute(sa.select(t).where(t.c.visitor == visitor).order_by(t.c.asked_at.desc(), t.c.id).limit(limit))
         return [dict(r) for r in found.mappings()]
 
-# %% ../nbs/07_record.ipynb #3693dbc8
+# %% ../nbs/07_record.ipynb #d4a0d18d
 @dataclass(frozen=True)
 class Whose:
     "Which rows: those of `visitor`, or those asked for `before` a time (UTC), or those to which both apply. Raises ValueError if neither is said."
@@ -617,7 +617,7 @@ def misfit(values) -> str | None:
         return f"no {missing[0]}"
     return None if re.fullmatch("[0-9a-f]{32}", row["id"]) and to_visitor(row["visitor"]) == row["visitor"] else "an id that is none"
 
-# %% ../nbs/07_record.ipynb #e9a81821
+# %% ../nbs/07_record.ipynb #695368c1
 def parse_row(line: bytes, length: int) -> dict:
     "The row in a line of a spool; ValueError, with the reason, if it holds none."
     if length > LINE:
@@ -639,7 +639,7 @@ def to_line(row: Mapping) -> bytes:
     "The line of a spool for `row`."
     return json.dumps(row, default=datetime.isoformat).encode() + b"\n"
 
-# %% ../nbs/07_record.ipynb #c8db0338
+# %% ../nbs/07_record.ipynb #200de200
 @contextmanager
 def locked(path: Path) -> Iterator[BinaryIO]:
     "The file `path`, made if it is missing, once no other process works on it."
@@ -652,7 +652,22 @@ def locked(path: Path) -> Iterator[BinaryIO]:
                     yield file
                     return
 
-# %% ../nbs/07_record.ipynb #decd582e
+# %% ../nbs/07_record.ipynb #bd061b11
+def entry_line(why: str, count: int, line: str | None) -> bytes:
+    "What `Aside` writes for a `line`, or for `count` lines that are not kept."
+    at = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    return json.dumps({"at": at, "reason": why, "count": count, "line": line}).encode() + b"\n"
+
+
+def read_entry(text: bytes) -> dict:
+    "The same as a dict; what another hand wrote there counts as a line that was set aside."
+    try:
+        entry = json.loads(text)
+        return {"at": entry["at"], "reason": str(entry["reason"]), "count": int(entry["count"]), "line": entry["line"]}
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return {"at": None, "reason": "unknown", "count": 1, "line": text.decode(errors="backslashreplace")}
+
+# %% ../nbs/07_record.ipynb #7e0f46a8
 class Aside:
     """Lines that were set aside, in the file `path`: a JSON object a line with `at`, `reason`, `count` and the `line`, of at most `most` bytes in all.
 
@@ -669,36 +684,23 @@ class Aside:
             with locked(self.path) as file:
                 size, left_out = os.fstat(file.fileno()).st_size, Counter()
                 for line, why in entries:
-                    text = self._entry(why, 1, line.strip().decode(errors="backslashreplace"))
+                    text = entry_line(why, 1, line.strip().decode(errors="backslashreplace"))
                     if size + len(text) > self.most:
                         left_out[why if len(left_out) < 20 else "and others"] += 1
                     else:
                         size += file.write(text)
-                file.write(b"".join(self._entry(why, n, None) for why, n in left_out.items()))
+                file.write(b"".join(entry_line(why, n, None) for why, n in left_out.items()))
             return True
         except OSError as e:
             log.warning("nothing can be set aside in %s: %s", self.path.name, e.strerror or e)
             return False
 
-    @staticmethod
-    def _entry(why: str, count: int, line: str | None) -> bytes:
-        at = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        return json.dumps({"at": at, "reason": why, "count": count, "line": line}).encode() + b"\n"
-
     def entries(self) -> list[dict]:
         "What was set aside, oldest first; none if the file is missing or cannot be read."
         try:
-            return [self._read(line) for line in self.path.read_bytes().splitlines()] if self.path and self.path.is_file() else []
+            return [read_entry(line) for line in self.path.read_bytes().splitlines()] if self.path and self.path.is_file() else []
         except OSError:
             return []
-
-    @staticmethod
-    def _read(line: bytes) -> dict:
-        try:
-            entry = json.loads(line)
-            return {"at": entry["at"], "reason": str(entry["reason"]), "count": int(entry["count"]), "line": entry["line"]}
-        except (ValueError, KeyError, TypeError, RecursionError):  # another's hand
-            return {"at": None, "reason": "unknown", "count": 1, "line": line.decode(errors="backslashreplace")}
 
     def drop(self, gone: Callable[[dict], bool]) -> int:
         "Remove the entries that are `gone`; how many lines went with them. Raises OSError."
@@ -716,7 +718,7 @@ class Aside:
                 self.path.unlink()
         return sum(e["line"] is not None for e in entries if gone(e))
 
-# %% ../nbs/07_record.ipynb #ef219a1b
+# %% ../nbs/07_record.ipynb #02ffd561
 def row_aside(entry: Mapping) -> dict | None:
     "The row that was set aside in `entry`; None if it is none."
     line = str(entry["line"] or "").encode()
@@ -741,7 +743,7 @@ def lock(file: BinaryIO) -> bool:
     except BlockingIOError:
         return False
 
-# %% ../nbs/07_record.ipynb #c391de1a
+# %% ../nbs/07_record.ipynb #0d9a9e63
 class Spool:
     """Rows in a file of `folder` until the database has them; without a folder, or where it cannot be written, they are in memory only.
 
@@ -798,22 +800,23 @@ class Spool:
         if self.file:
             self.file.close()
 
-    def others(self) -> Iterator[tuple[BinaryIO, bool]]:
-        "(file, whether its process lives) of each file beside the own one, open meanwhile and locked if its process is gone; what is no file is passed over."
-        paths = sorted(self.folder.glob("*.jsonl")) if self.folder and self.folder.is_dir() else []
-        for path in paths:
-            if path == self.path and self.file and not self.file.closed:
-                continue
-            with suppress(OSError):
-                if stat.S_ISREG(path.lstat().st_mode):  # a pipe would keep us waiting
-                    tighten(path)
-                    with path.open("rb") as file:
-                        yield file, not lock(file)
+# %% ../nbs/07_record.ipynb #e3e1d86c
+def others(spool: Spool) -> Iterator[tuple[BinaryIO, bool]]:
+    "(file, whether its process lives) of each file beside that of `spool`, open meanwhile and locked if its process is gone; what is no file is passed over."
+    paths = sorted(spool.folder.glob("*.jsonl")) if spool.folder and spool.folder.is_dir() else []
+    for path in paths:
+        if path == spool.path and spool.file and not spool.file.closed:
+            continue
+        with suppress(OSError):
+            if stat.S_ISREG(path.lstat().st_mode):  # a pipe would keep us waiting
+                tighten(path)
+                with path.open("rb") as file:
+                    yield file, not lock(file)
 
 
 def waiting(spool: Spool) -> Iterator[tuple[dict, bool]]:
     "(row, whether its process lives) of all that wait in the files beside the own one of `spool`."
-    for file, lives in spool.others():
+    for file, lives in others(spool):
         for line, length in lines(file):
             with suppress(ValueError):
                 yield parse_row(line, length), lives
@@ -896,7 +899,7 @@ def foreign_demands(engine) -> str:
     foreign = [c for c in sa.inspect(engine).get_columns("campaigns") if c["name"] not in COLUMNS and not c["nullable"] and c["default"] is None]
     return "; ".join("ALTER TABLE campaigns " + optional.format(quote(c["name"]), c["type"].compile(engine.dialect)) for c in foreign)
 
-# %% ../nbs/07_record.ipynb #364a759f
+# %% ../nbs/07_record.ipynb #46019d85
 def write_each(engine, rows: list[dict]) -> dict[str, Exception]:
     "{id: error} of those of `rows` that the database refuses though it takes others; the rest are stored. Raises the error if it takes none."
     import sqlalchemy as sa
@@ -914,14 +917,14 @@ def write_each(engine, rows: list[dict]) -> dict[str, Exception]:
     half = len(rows) // 2
     return write_each(engine, rows[:half]) | write_each(engine, rows[half:])
 
-# %% ../nbs/07_record.ipynb #4425d057
+# %% ../nbs/07_record.ipynb #bffa37e0
 def adopt(database: Database, spool: Spool) -> dict[str, str]:
     """Write what processes that are gone left behind, and set aside what is no row; {id: reason} of what the database refuses, which stays in the spool.
 
     Raises what the database says if it is away."""
     refused = {}
     private_folder(spool.folder, make=False) if spool.folder else None
-    for file, lives in spool.others():
+    for file, lives in others(spool):
         if not lives:
             refused |= _adopt_file(database, spool, file)
     return refused
@@ -1040,7 +1043,7 @@ def allowance() -> tuple[int, int]:
             raise InputError(f"params.yaml: record.{name} = {value!r}: must be a whole number above 0")
     return values
 
-# %% ../nbs/07_record.ipynb #6cbd8960
+# %% ../nbs/07_record.ipynb #6e90a9b8
 class Bucket:
     "A token bucket: `take()` is False once `burst` were taken and `per_second` have not come back."
 
@@ -1055,7 +1058,7 @@ class Bucket:
         self.left -= taken
         return taken
 
-# %% ../nbs/07_record.ipynb #f57afbc7
+# %% ../nbs/07_record.ipynb #430a4c24
 def spool_folder(uri: str) -> Path | None:
     "Where tries wait for the database `uri`: $KICKSTARTER_SPOOL, else beside the SQLite file, else where the default one is; nowhere for one in memory."
     if given := os.environ.get("KICKSTARTER_SPOOL", "").strip():
@@ -1081,6 +1084,19 @@ def within(seconds: float, call, failed: Callable[[Exception], None]):
     return found[0] if found else None
 
 
+def queued(recorder, row: dict) -> bool:
+    "Put `row` into the queue of `recorder`, or count it as dropped: one too many, or the queue is full."
+    with recorder.queue.changed:
+        recorder.limited = not recorder.bucket.take()
+        if not recorder.limited and recorder.queue.put(row):
+            return True
+        recorder.dropped += 1
+        if recorder.dropped & (recorder.dropped - 1) == 0:  # the first, second, fourth, eighth ...: a flood is no flood of lines
+            why = "too many of one page" if recorder.limited else "the queue is full"
+            log.warning("%d tries were not recorded: %s", recorder.dropped, why)
+        return False
+
+
 def looked_up(recorder, work: Callable):
     "The result of `work(engine)` with the database of `recorder`; None where it is away or slow."
     failed = lambda e: (recorder.writer.away(e), recorder.queue.wake())
@@ -1091,12 +1107,9 @@ class Recorder:
     """Keeps predictions in the database `uri` (default: see `default_uri`) without ever failing or delaying them.
 
     `spool`: the folder where tries wait (default: see `spool_folder`); `queue`: how many; `wait`: seconds that `record` waits for one to be written.
-    More than `allowance()` are not kept. `dropped`: how many were not, for that or because the queue was full.
-    Raises InputError if the address or a parameter is unusable."""
+    `dropped`: how many were not kept, being more than `allowance()` or the queue. Raises InputError if an address or parameter is unusable."""
 
-    def __init__(
-        self, uri: str | None = None, enabled: bool = True, spool: str | Path | None = None, queue: int = 1000, wait: float = 0.05
-    ):
+    def __init__(self, uri: str | None = None, enabled: bool = True, spool: str | Path | None = None, queue: int = 1000, wait: float = 0.05):
         uri, (burst, per_hour) = default_uri() if uri is None else database_address(uri, "uri"), allowance()
         self.enabled, self.wait, self.bucket, self.limited, self.dropped = switched_on(enabled), wait, Bucket(per_hour / 3600, burst), False, 0
         self.database, self.queue = Database(uri), Queue(Spool(Path(spool) if spool else spool_folder(uri)), queue)
@@ -1118,22 +1131,12 @@ class Recorder:
         "Keep a try; whether the database has it already. False if it is queued, is one too many, or if recording is off. Never raises."
         try:
             row = to_row(campaign, probability, low, high, model, visitor, assigned)
-            if not self.enabled or row["probability"] is None or not self._queued(row):
+            if not self.enabled or row["probability"] is None or not queued(self, row):
                 return False
             written = lambda: row["id"] not in self.queue.rows
             return self.queue.wait(lambda: written() or self.writer.reason, self.wait) and written()
         except Exception as e:
             log.warning("a try was not recorded: %s", type(e).__name__)
-            return False
-
-    def _queued(self, row: dict) -> bool:
-        with self.queue.changed:
-            self.limited = not self.bucket.take()
-            if not self.limited and self.queue.put(row):
-                return True
-            self.dropped += 1
-            if self.dropped & (self.dropped - 1) == 0:  # the first, second, fourth, eighth ...: a flood is no flood of lines
-                log.warning("%d tries were not recorded: %s", self.dropped, "too many of one page" if self.limited else "the queue is full")
             return False
 
     def tries(self, visitor: str, limit: int = 8) -> list[Try]:
@@ -1186,7 +1189,7 @@ def to_whose(visitor=None, before=None, dashes: str = "") -> Whose:
         raise InputError(f"{dashes}before = {before!r}: must not be in the future")
     return Whose(visitor, until)
 
-# %% ../nbs/07_record.ipynb #52c15d6d
+# %% ../nbs/07_record.ipynb #cdb556b0
 class Kept(NamedTuple):
     "How many rows there are: in the database (`stored`), in this process or left by one that is gone (`waiting`), with another process (`held`), set aside (`aside`)."
 
@@ -1216,7 +1219,7 @@ def kept(recorder: Recorder, whose: Whose | None = None) -> Kept:
     stored, twice = database.use(look)
     return Kept(stored, len(ids[False] - twice[False]), len(ids[True] - twice[True]), aside)
 
-# %% ../nbs/07_record.ipynb #ce3165b9
+# %% ../nbs/07_record.ipynb #6ce646d8
 def forget(recorder: Recorder, visitor: str | None = None, before: datetime | date | str | None = None) -> int:
     """Delete what is kept of `visitor`, or asked for `before` a time, or both at once: in the database, in what waits for it and was set aside; how many rows those were.
 
@@ -1236,7 +1239,7 @@ def forget(recorder: Recorder, visitor: str | None = None, before: datetime | da
         except OSError as e:
             raise InputError(f"forget: {queue.spool.aside.path} cannot be written ({e.strerror}), and keeps what it holds") from None
 
-# %% ../nbs/07_record.ipynb #cd5c4146
+# %% ../nbs/07_record.ipynb #50633ae9
 def retry(recorder: Recorder) -> int:
     "Write what was set aside and is a row; how many rows the database has taken. Raises InputError if it is away."
     database, aside = recorder.database, recorder.queue.spool.aside
@@ -1276,7 +1279,7 @@ def elsewhere(recorder: Recorder) -> list[str]:
         lines.append(f"{there.aside:,} were set aside in {spool.aside.path}: " + ", ".join(f"{n:,} {r}" for r, n in reasons.most_common(3)))
     return lines + [f"others may read {path}: chmod go= {path}" for path in open_to_others(recorder)]
 
-# %% ../nbs/07_record.ipynb #7f12c971
+# %% ../nbs/07_record.ipynb #cdf263a4
 def main(argv: list[str] | None = None) -> int:
     "`python -m kickstarter_predictor.record status`, `... retry` and `... forget --visitor ID | --before DATE`: 0 if it went well."
     parser = argparse.ArgumentParser("record", description="The tries that the form keeps; the database is $SQLALCHEMY_DATABASE_URI.")
@@ -1300,7 +1303,7 @@ def main(argv: list[str] | None = None) -> int:
         if recorder:
             recorder.close()
 
-# %% ../nbs/07_record.ipynb #06638780
+# %% ../nbs/07_record.ipynb #2f17a348
 def _forget(recorder: Recorder, args: argparse.Namespace) -> str:
     whose, name = to_whose(args.visitor, args.before, "--"), database_name(recorder.database.uri)
     try:
