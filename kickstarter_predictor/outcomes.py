@@ -28,7 +28,7 @@ from rapidfuzz.distance import Levenshtein
 from .acquire import acquire, snapshot_files
 from .clean import LABELS, clean_text, repaired_parent
 from .explore import wilson
-from .record import Database, Link, default_uri, reason, rows, sqlite_file, store, to_link, typed
+from .record import Database, Link, database_address, default_uri, reason, rows, sqlite_file, store, to_link, typed
 from .stage import InputError, atomic, check_params, command, escaped, logger, output, sections
 
 log = logger("outcomes")
@@ -811,7 +811,9 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--dry-run", action="store_true", help="write nothing to the database")
     args = parser.parse_args(argv)
-    uri, rules = args.uri or default_uri(), rules_in_force()
+    uri, rules = default_uri() if args.uri is None else database_address(args.uri, "--uri"), rules_in_force()
+    if not all(name.strip() for name in args.snapshots):
+        raise InputError("a SNAPSHOT is empty: name a file or folder")  # or the working directory would be read
     if (file := sqlite_file(uri)) and not file.exists():
         raise InputError(f"{file.name}: there is no such database; name that of the form with --uri or SQLALCHEMY_DATABASE_URI")
     if args.out is None:

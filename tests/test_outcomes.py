@@ -259,3 +259,14 @@ def test_a_snapshot_in_its_csv_form(tmp_path):
     outcomes(SHARED / "webrobots_raw_2018_11.csv", "--uri", uri)
     found = {r["project_id"] for r in table(uri)} - {None}
     assert len(found & set(chosen["id"])) >= 36 and found <= {*chosen["id"], projects["id"].iloc[0]}
+
+
+@pytest.mark.parametrize("arguments,words", [(["s", "--uri", ""], "--uri is empty"), (["s", "--uri", " \t"], "--uri is empty"), ([""], "a SNAPSHOT is empty"), (["s", " "], "a SNAPSHOT is empty")])
+def test_an_empty_shell_variable_is_refused(arguments, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SQLALCHEMY_DATABASE_URI", f"sqlite:///{tmp_path}/c.sqlite")
+    put(f"sqlite:///{tmp_path}/c.sqlite", TRIES)
+    done = outcomes(*arguments, check=False)
+    assert done.returncode == 1 and words in done.stderr and len(done.stderr.splitlines()) == 1 and matches(f"sqlite:///{tmp_path}/c.sqlite") == [(None, None)] * len(TRIES)
+    monkeypatch.setenv("SQLALCHEMY_DATABASE_URI", "")
+    assert "SQLALCHEMY_DATABASE_URI is empty" in outcomes("s", check=False).stderr

@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import sqlite3
+import stat
 import subprocess
 import sys
 import textwrap
@@ -11,9 +12,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 
+import pandas as pd
 import pytest
 from conftest import call
-from kickstarter_predictor.record import FULL, NOTE, NOT_STORED, Recorder, forget, to_row
+from kickstarter_predictor.record import FULL, LIMITED, NOTE, NOT_STORED, REFUSED, REPAIR, Aside, Recorder, forget, kept, to_line, to_row
 from kickstarter_predictor.stage import InputError
 from sqlalchemy import make_url
 
@@ -104,7 +106,8 @@ def test_forget(uri, recorders):
         keep(recorder, visitor)
     assert forget(recorder, "ada") == 2 and not recorder.tries("ada") and len(recorder.tries("ben")) == 1
     assert forget(recorder, "ada") == 0 and forget(recorder, before=datetime(2020, 1, 1)) == 0
-    assert forget(recorder, before=datetime(9000, 1, 1)) == 1 and not recorder.tries("ben")
+    assert forget(recorder, before=datetime.now(timezone.utc)) == 1 and not recorder.tries("ben")
+    assert keep(recorder, "ada") and len(recorder.tries("ada")) == 1, "who was forgotten may come back"
 
 
 def test_many_threads(uri, recorders):
@@ -180,11 +183,11 @@ def test_a_row_that_is_refused_does_not_hold_up_the_others(server, recorders):
     assert keep(recorder, probability=0.1)
     query(uri, "ALTER TABLE campaigns " + ("MODIFY name VARCHAR(14)" if server.driver == "mysql" else "ALTER name TYPE VARCHAR(14)"))
     recorder.wait = 0.2
-    assert not keep(recorder, probability=0.2, name="longer than fourteen") and recorder.note is None
+    assert not keep(recorder, probability=0.2, name="longer than fourteen") and recorder.note == REFUSED
     recorder.wait = 15
     assert keep(recorder, probability=0.3) and probabilities(recorder) == [0.3, 0.2, 0.1], "the visitor sees the one that waits, too"
     query(uri, "ALTER TABLE campaigns " + ("MODIFY name VARCHAR(200)" if server.driver == "mysql" else "ALTER name TYPE VARCHAR(200)"))
-    assert recorder.flush(20) and query(uri, "SELECT COUNT(*) FROM campaigns")[0][0] == 3
+    assert recorder.flush(20) and query(uri, "SELECT COUNT(*) FROM campaigns")[0][0] == 3 and recorder.note is None
 
 
 KILLED = textwrap.dedent("""
@@ -316,25 +319,6 @@ def test_switched_off_by_parameter(copy, monkeypatch):
     assert call(sys.executable, "-c", program, cwd=copy).stdout.startswith("Stored with each prediction")
 
 
-def test_status_and_forget_at_the_command_line(uri, recorders, tmp_path):
-    def record(*args, uri=uri, check=False):
-        env = {"SQLALCHEMY_DATABASE_URI": uri, "KICKSTARTER_SPOOL": str(tmp_path / "spool")}
-        return call(sys.executable, "-m", "kickstarter_predictor.record", *args, cwd=tmp_path, env=env, check=check)
-
-    recorder = recorders(uri)
-    assert keep(recorder, "ada") and keep(recorder, "ben")
-    assert "the database is there" in record("status", check=True).stdout
-    assert record("forget", "--visitor", "ada", check=True).stdout == "1 tries deleted\n" and not recorder.tries("ada") and recorder.tries("ben")
-    if "@" in uri:
-        password = uri.split("@")[0].split(":")[-1]
-        done = record("status", uri=uri.replace(password, "hunter2"))
-        assert done.returncode == 1 and done.stderr.startswith("record: the database is away") and len(done.stderr.splitlines()) == 1
-        assert "hunter2" not in done.stderr + done.stdout
-    else:
-        done = record("forget", "--before", "soon")
-        assert done.returncode == 1 and done.stderr == "record: --before = 'soon': must be a date such as 2026-12-01\n"
-
-
 def test_import_is_light():
     program = "import sys, kickstarter_predictor.record; print(sorted({'sqlalchemy', 'numpy', 'pandas'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, encoding="utf-8").stdout == "[]\n"
@@ -345,3 +329,344 @@ def test_nothing_of_a_campaign_is_readable_by_others(recorders, tmp_path):
     keep(recorders(f"sqlite:///{tmp_path}/place/x.sqlite", wait=0.1))
     [file] = (tmp_path / "spool").glob("*.jsonl")
     assert file.stat().st_mode & 0o077 == 0 and json.loads(file.read_text(encoding="utf-8"))["name"] == CAMPAIGN["name"]
+
+
+@pytest.fixture
+def record(tmp_path):
+    "Call `record` at the command line, without a terminal; the spool is that of `recorders`."
+
+    def run(*args, uri, check=False):
+        env = {"SQLALCHEMY_DATABASE_URI": uri, "KICKSTARTER_SPOOL": str(tmp_path / "spool")}
+        return call(sys.executable, "-m", "kickstarter_predictor.record", *args, cwd=tmp_path, env=env, check=check, stdin="")
+
+    return run
+
+
+def one_line(done, *words):
+    assert done.returncode == 1 and len(done.stderr.splitlines()) == 1 and all(w in done.stderr for w in ("record: ", *words)), done
+    return True
+
+
+def test_status_and_forget_at_the_command_line(uri, recorders, record):
+    recorder = recorders(uri)
+    assert keep(recorder, "ada") and keep(recorder, "ben")
+    assert record("status", uri=uri, check=True).stdout == "the database is there, and nothing waits\n"
+    assert one_line(record("forget", "--visitor", "ada", uri=uri), "1 rows of", "nothing is deleted without --yes") and recorder.tries("ada")
+    every = [["--before", ""], ["--visitor", ""], ["--visitor", " "], ["--before", "\t"], ["--visitor", "ada", "--before", ""], [], ["--before", "9999-12-31"]]
+    for wrong in every if uri.startswith("sqlite") else every[:1]:
+        assert one_line(record("forget", "--yes", *wrong, uri=uri)) and len(recorder.tries("ada")) == len(recorder.tries("ben")) == 1
+    assert record("forget", "--yes", "--before", "soon", uri=uri).stderr == "record: --before = 'soon': must be a date such as 2026-12-01\n"
+    assert one_line(record("forget", "--yes", "--visitor", "ada", uri=""), "SQLALCHEMY_DATABASE_URI is empty"), "not another database instead"
+    assert record("forget", "--yes", "--visitor", "ada", uri=uri, check=True).stdout.startswith("1 row deleted from ")
+    assert not recorder.tries("ada") and recorder.tries("ben")
+    if "@" in uri:
+        password = uri.split("@")[0].split(":")[-1]
+        done = record("status", uri=uri.replace(password, "hunter2"))
+        assert one_line(done, "record: the database is away") and "hunter2" not in done.stderr + done.stdout
+
+
+def test_forget_asks_at_a_terminal(recorders, tmp_path):
+    import pty
+
+    uri = f"sqlite:///{tmp_path}/x.sqlite"
+    recorder = recorders(uri)
+    assert keep(recorder, "ada")
+    env = {**os.environ, "SQLALCHEMY_DATABASE_URI": uri, "KICKSTARTER_SPOOL": str(tmp_path / "spool")}
+    for answer, left in ((b"\n", 1), (b"no\n", 1), (b"y\n", 0)):
+        here, there = pty.openpty()
+        os.write(here, answer)
+        done = subprocess.run([sys.executable, "-m", "kickstarter_predictor.record", "forget", "--visitor", "ada"], stdin=there, capture_output=True, text=True, env=env, timeout=60, encoding="utf-8")
+        os.close(here), os.close(there)
+        assert "1 rows of" in done.stdout and done.returncode == bool(left) and len(recorder.tries("ada")) == left
+
+
+# What must never become "everything".
+NO_CONDITION = [(None, None), ("", None), (" \t", None), (0, None), (False, None), (float("nan"), None), (["ada"], None), (None, ""), (None, "  "), (None, "last month"), (None, float("nan")),
+                (None, pd.NaT), (None, 0), (None, False), (None, "NaT"), (None, datetime(9000, 1, 1)), (None, "9999-12-31"), ("ada", ""), ("ada", "soon"), ("ada", pd.NaT), ("", "2020-01-01")]  # fmt: skip
+
+
+@pytest.mark.parametrize("visitor,before", NO_CONDITION)
+def test_what_is_no_condition_deletes_nothing(visitor, before, recorders, tmp_path):
+    recorder = recorders(f"sqlite:///{tmp_path}/x.sqlite")
+    assert keep(recorder, "ada") and keep(recorder, "")
+    with pytest.raises(InputError):
+        forget(recorder, visitor, before)
+    assert query(recorder.database.uri, "SELECT COUNT(*) FROM campaigns")[0][0] == 2 and not query(recorder.database.uri, "SELECT * FROM forgotten")
+
+
+ROW = json.loads(to_line(to_row(CAMPAIGN, 0.5, 0.4, 0.6, "packaged", "ada")))
+BAD = {
+    "nested arrays": b"[" * 30_000, "nested objects": b'{"a":' * 12_000, "closed nesting": b"[" * 5_000 + b"]" * 5_000, "nested in a cell": json.dumps(ROW)[:-1].encode() + b', "link": ' + b"[" * 9_000 + b"]" * 9_000 + b"}",
+    "project_id beyond 64 bits": ROW | {"project_id": 2**63}, "far beyond": ROW | {"project_id": 10**400}, "too many digits": json.dumps(ROW)[:-1].encode() + b', "goal": ' + b"9" * 5_000 + b"}",
+    "not JSON": b"hello", "half a line": json.dumps(ROW).encode()[:99], "two in one": json.dumps(ROW).encode() * 2, "not UTF-8": json.dumps(ROW | {"name": "caf?"}).encode().replace(b"?", b"\xe9"), "UTF-16": json.dumps(ROW).encode("utf-16"),
+    "byte-order mark": b"\xef\xbb\xbf" + json.dumps(ROW).encode(), "NUL bytes": b"\0" * 4096, "NUL in a text": ROW | {"name": "nul\0"}, "lone surrogate": ROW | {"blurb": "half \ud83d"}, "no object": [ROW], "a number": 3, "null": None, "text": "row",
+    "goal a text": ROW | {"goal": "12000"}, "goal true": ROW | {"goal": True}, "goal infinite": ROW | {"goal": float("inf")}, "goal NaN": ROW | {"goal": float("nan")}, "goal an object": ROW | {"goal": {}}, "video a number": ROW | {"video": 1},
+    "name a number": ROW | {"name": 5}, "name a list": ROW | {"name": ["x"]}, "no date": ROW | {"launched_at": "soon"}, "impossible date": ROW | {"asked_at": "2026-02-30T00:00:00"}, "date a number": ROW | {"asked_at": 1_700_000_000}, "beyond the calendar": ROW | {"created_at": "0001-01-01T00:00:00+14:00"},
+    "unknown column": ROW | {"tenant": "x"}, "hostile column": ROW | {"id) VALUES (1); DROP TABLE campaigns; --": 1}, "too long a text": ROW | {"name": "x" * 201}, "huge line": b"x" * 3_000_000, "huge text": ROW | {"blurb": "x" * 3_000_000},
+    "no id": {k: v for k, v in ROW.items() if k != "id"}, "id null": ROW | {"id": None}, "another id": ROW | {"id": "x" * 32}, "no visitor": ROW | {"visitor": None}, "odd visitor": ROW | {"visitor": "a b"}, "no probability": ROW | {"probability": None},
+}  # fmt: skip
+
+
+def a_line(content) -> bytes:
+    return content if isinstance(content, bytes) else json.dumps(content).encode()
+
+
+def test_a_bad_line_is_set_aside_and_the_rest_goes_on(uri, recorders, record, tmp_path):
+    "Each kind in a file of its own and all in one, good rows before and behind: the rows are written, now and after a restart, and can be forgotten."
+    spool, good = tmp_path / "spool", [ROW | {"id": f"{i:032x}"} for i in range(2 * len(BAD) + 2)]
+    spool.mkdir()
+    for i, content in enumerate(BAD.values()):
+        (spool / f"bad{i}.jsonl").write_bytes(b"\n".join(map(a_line, (good[2 * i], content, good[2 * i + 1]))))
+    (spool / "all.jsonl").write_bytes(b"\n\n".join(map(a_line, (good[-2], *BAD.values(), good[-1]))))
+    recorder = recorders(uri)
+    assert keep(recorder, "ben") and recorder.note is None and query(uri, "SELECT COUNT(*) FROM campaigns")[0][0] == len(good) + 1
+    aside = recorder.queue.spool.aside
+    assert len(aside.entries()) >= 2 * len(BAD) and all(e["reason"] for e in aside.entries()) and list(spool.glob("*.jsonl")) == [recorder.queue.spool.path] * bool(recorder.queue.spool.path)
+    recorder.close()
+    said = record("status", uri=uri, check=True).stdout
+    assert "were set aside" in said and "nested too deeply" in said and "nothing waits" not in said
+    again = recorders(uri)
+    assert keep(again, "ben") and forget(again, "ada") >= len(good) and query(uri, "SELECT COUNT(*) FROM campaigns")[0][0] == 2
+    assert not [e for e in again.queue.spool.aside.entries() if '"ada"' in e["line"]], "nor is anything of hers kept aside"
+
+
+def test_what_is_no_file_is_passed_over(recorders, tmp_path):
+    spool = tmp_path / "spool"
+    (spool / "folder.jsonl").mkdir(parents=True)
+    os.mkfifo(spool / "pipe.jsonl")
+    (spool / "nowhere.jsonl").symlink_to(tmp_path / "none")
+    (tmp_path / "diary").write_text("mine", encoding="utf-8")
+    (spool / "link.jsonl").symlink_to(tmp_path / "diary")
+    recorder = recorders(f"sqlite:///{tmp_path}/x.sqlite")
+    assert keep(recorder) and forget(recorder, "v1") == 1 and len(list(spool.iterdir())) == 4 and (tmp_path / "diary").read_text(encoding="utf-8") == "mine"
+
+
+def test_what_is_set_aside_is_bounded(tmp_path):
+    aside = Aside(tmp_path / "spool.rejected", most=100_000)
+    for _ in range(10):
+        assert aside.add((b"x" * 1_000, "not JSON") for _ in range(1_000))
+    assert aside.path.stat().st_size < 110_000 and sum(e["count"] for e in aside.entries()) == 10_000
+
+
+def test_rows_that_are_refused_find_an_end(server, recorders, record):
+    "More of them than the queue holds: what is good behind them is written, and all are there once the table is as it was."
+    uri, change = server.empty(), "MODIFY name VARCHAR({})" if server.driver == "mysql" else "ALTER name TYPE VARCHAR({})"
+    recorder = recorders(uri, queue=20, wait=0)
+    assert recorder.flush(20)
+    query(uri, "ALTER TABLE campaigns " + change.format(14))
+    for i in range(30):
+        keep(recorder, "ada", i / 100, name="longer than fourteen")
+        assert recorder.queue.wait(lambda: recorder.queue.rows.keys() == recorder.queue.refused.keys(), 15)
+    recorder.wait = 15
+    assert keep(recorder, "ben") and recorder.note == REFUSED and len(recorder.queue.rows) == 2 and len(recorder.queue.spool.aside.entries()) == 28
+    recorder.close(0)
+    said = record("status", uri=uri, check=True).stdout
+    assert "2 wait in " in said and "the database refuses them" in said and "28 were set aside" in said
+    query(uri, "ALTER TABLE campaigns " + change.format(200))
+    assert record("retry", uri=uri, check=True).stdout.startswith("28 rows written") and record("status", uri=uri, check=True).stdout.endswith("nothing waits\n")
+    assert query(uri, "SELECT COUNT(*) FROM campaigns")[0][0] == 31
+
+
+OLD = "CREATE TABLE campaigns (id VARCHAR(32) PRIMARY KEY, visitor VARCHAR(64) NOT NULL, asked_at {time} NOT NULL, name VARCHAR(200), goal FLOAT, probability FLOAT NOT NULL)"
+
+
+def old_table(uri) -> None:
+    "The table as an earlier release might have made it, with a row."
+    query(uri, OLD.format(time="TIMESTAMP" if uri.startswith("postgresql") else "DATETIME"))
+    query(uri, "INSERT INTO campaigns (id, visitor, asked_at, probability) VALUES ('00000000000000000000000000000000', 'old', '2025-01-01 00:00:00', 0.25)")
+
+
+def test_a_table_of_an_earlier_release_gets_its_columns(uri, recorders):
+    recorders(uri).close()
+    query(uri, "SELECT 1")
+    query(uri, "DROP TABLE campaigns"), query(uri, "DROP TABLE forgotten")
+    old_table(uri)
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda i: recorders(uri), range(4)))
+        assert all(pool.map(keep, together))
+    assert probabilities(together[0], "old") == [0.25] and len(together[0].tries("v1")) == 4 and together[0].note is None
+
+
+def test_two_processes_change_an_old_table(uri, recorders, tmp_path):
+    recorders(f"sqlite:///{tmp_path}/other.sqlite").close()
+    (tmp_path / "db").mkdir()
+    old_table(uri)
+    running = [start(WRITES, uri, tmp_path / "spool", v, 3) for v in ("ada", "ben")]
+    assert [p.communicate(timeout=60)[0] for p in running] == ["3\n", "3\n"]
+    assert query(uri, "SELECT COUNT(*) FROM campaigns")[0][0] == 7
+
+
+def test_an_old_table_that_may_not_be_changed(server, recorders, record):
+    "The note is true, the operator is told the statements, and after they were run all is written."
+    uri = server.empty()
+    old_table(uri)
+    name = make_url(uri).database
+    if server.driver == "mysql":
+        server.execute("CREATE USER IF NOT EXISTS clerk@'%' IDENTIFIED BY 'clerk'")
+        server.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON {name}.* TO clerk@'%'")
+    else:
+        from contextlib import closing
+
+        server.execute("DO $$ BEGIN CREATE ROLE clerk LOGIN PASSWORD 'clerk'; EXCEPTION WHEN duplicate_object THEN NULL; END $$")
+        with closing(server.connect(name)) as c:
+            c.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC"), c.execute("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO clerk")
+            c.execute("ALTER DEFAULT PRIVILEGES FOR ROLE creator IN SCHEMA public GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO clerk")
+    as_clerk = make_url(uri).set(username="clerk", password="clerk").render_as_string(hide_password=False)
+    if server.driver != "mysql":
+        (server.data / "pg_hba.conf").write_text("local all admin trust\nhost all creator,clerk 127.0.0.1/32 scram-sha-256\n", encoding="utf-8")
+        server.execute("SELECT pg_reload_conf()")
+        time.sleep(0.3)
+    recorder = recorders(as_clerk, wait=5)
+    assert not keep(recorder) and recorder.note == REPAIR and len(recorder.tries("v1")) == 1
+    done = record("status", uri=as_clerk)
+    assert one_line(done, "the database needs its owner", "ALTER TABLE campaigns ADD COLUMN arm VARCHAR(64)", "CREATE TABLE forgotten")
+    for statement in done.stderr.split("has to run: ")[1].strip().split("; "):
+        query(uri, statement)
+    assert recorder.flush(20) and recorder.note is None and probabilities(recorder) == [0.5]
+
+
+def test_a_further_column_that_must_not_be_empty(uri, recorders, record):
+    recorder = recorders(uri, wait=5)
+    assert keep(recorder)
+    recorder.close()
+    if uri.startswith("sqlite"):
+        query(uri, "DROP TABLE campaigns"), query(uri, OLD.format(time="DATETIME").replace("name", "tenant VARCHAR(9) NOT NULL, name"))
+    else:
+        query(uri, "ALTER TABLE campaigns ADD COLUMN tenant VARCHAR(9)"), query(uri, "UPDATE campaigns SET tenant = 'x'")
+        query(uri, "ALTER TABLE campaigns " + ("MODIFY tenant VARCHAR(9) NOT NULL" if uri.startswith("mysql") else "ALTER tenant SET NOT NULL"))
+    recorder = recorders(uri, wait=5)
+    assert not keep(recorder, "ada") and recorder.note == REPAIR
+    done = record("status", uri=uri)
+    assert one_line(done, "the database needs its owner", "ALTER TABLE campaigns", "tenant")
+    query(uri, done.stderr.split("has to run: ")[1].strip())
+    assert recorder.flush(20) and recorder.note is None and len(recorder.tries("ada")) == 1
+
+
+def test_a_table_that_is_another_program_s(uri, recorders, tmp_path):
+    (tmp_path / "db").mkdir()
+    query(uri, "CREATE TABLE campaigns (id INTEGER, title VARCHAR(99))")
+    recorder = recorders(uri, wait=5)
+    assert not keep(recorder) and recorder.note == REPAIR and "not of this package" in recorder.writer.reason
+    query(uri, "INSERT INTO campaigns (id, title) VALUES (1, 'theirs')")
+    assert [tuple(r) for r in query(uri, "SELECT * FROM campaigns")] == [(1, "theirs")], "which is left as it was"
+
+
+def mode(path):
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
+def test_nobody_else_reads_what_is_recorded(umask, recorders, tmp_path, monkeypatch):
+    old = os.umask(umask)
+    try:
+        recorder = recorders(f"sqlite:///{tmp_path}/new.sqlite")
+        assert keep(recorder)
+        recorder.queue.spool.add([ROW]), recorder.queue.spool.aside.add([(b"x", "not JSON")])
+        files = [p for p in tmp_path.rglob("*") if p.is_file()]
+        assert {p.name.split(".")[-1] for p in files} >= {"sqlite", "sqlite-wal", "sqlite-shm", "jsonl", "rejected"}
+        assert {mode(p) for p in files} == {0o600} and mode(tmp_path / "spool") == 0o700
+    finally:
+        os.umask(old)
+
+
+def test_what_an_earlier_release_left_open_is_closed(recorders, record, tmp_path):
+    file, spool = tmp_path / "x.sqlite", tmp_path / "spool"
+    first = recorders(f"sqlite:///{file}")
+    assert keep(first)
+    first.queue.spool.add([ROW])
+    for path in (file, tmp_path / "x.sqlite-wal", tmp_path / "x.sqlite-shm", first.queue.spool.path):
+        path.chmod(0o644)
+    spool.chmod(0o755)
+    assert keep(recorders(f"sqlite:///{file}"))
+    assert {mode(p) for p in tmp_path.rglob("*") if p.is_file()} == {0o600} and mode(spool) == 0o700
+    uri_form = tmp_path / "form.sqlite"
+    assert keep(recorders(f"sqlite:///file:{uri_form}?uri=true")) and mode(uri_form) == 0o600
+
+
+def test_a_folder_that_is_not_ours_keeps_its_rights(recorders, record, tmp_path):
+    home = tmp_path / "spool"
+    home.mkdir()
+    (home / "diary").write_text("mine", encoding="utf-8")
+    home.chmod(0o755), (home / "diary").chmod(0o644), tmp_path.chmod(0o755)
+    uri = f"sqlite:///{tmp_path}/x.sqlite"
+    recorder = recorders(uri)
+    assert keep(recorder) and recorder.queue.spool.add([ROW]) and mode(recorder.queue.spool.path) == 0o600
+    assert mode(home) == mode(tmp_path) == 0o755 and mode(home / "diary") == 0o644 and (home / "diary").read_text(encoding="utf-8") == "mine"
+    assert f"others may read {home}" in record("status", uri=uri, check=True).stdout
+
+
+def test_forget_reaches_what_others_hold(uri, recorders, record, tmp_path):
+    "Another process has a row of the visitor in its queue, a third one left one behind, a fourth was set aside: none of them comes back."
+    place = tmp_path / "place"
+    place.write_text("in the way", encoding="utf-8")
+    away = recorders(f"sqlite:///{place}/x.sqlite", wait=0.2)
+    assert not keep(away, "ada", 0.1) and not keep(away, "ben", 0.2)
+    gone = recorders(f"sqlite:///{place}/x.sqlite", wait=0.2)
+    assert not keep(gone, "ada", 0.3)
+    gone.close(0)
+    recorder = recorders(uri, enabled=False)
+    recorder.queue.spool.aside.add([(to_line(to_row(CAMPAIGN, 0.4, 0, 1, "m", "ada")), "refused"), (b'{"visitor": "ada", "na', "not JSON")])
+    assert kept(recorder) == (0, 1, 2, 2)
+    said = record("status", uri=f"sqlite:///{place}/x.sqlite")
+    assert one_line(said, "away")
+    said = record("forget", "--visitor", "ada", "--yes", uri=uri, check=True).stdout
+    assert said.startswith("3 rows deleted") and "1 more wait with a process that runs, and will not be stored" in said
+    assert kept(recorder) == (0, 0, 2, 0)
+    away.database.uri = uri  # its database is back
+    away.database._engine = None
+    assert away.flush(20) and query(uri, "SELECT visitor FROM campaigns") == [("ben",)] and kept(recorder) == (0, 0, 0, 0)
+    assert "nothing waits" in record("status", uri=uri, check=True).stdout
+
+
+FORGETS = textwrap.dedent("""
+    import sys, time
+    from kickstarter_predictor.record import Recorder, forget
+    recorder = Recorder(sys.argv[1], enabled=False, spool=sys.argv[2])
+    for i in range(40):
+        forget(recorder, "ada")
+""")
+
+
+def test_forget_while_rows_are_written(uri, recorders, tmp_path):
+    "Requests and rows at the same time: once both have ended, no row older than the last request is there."
+    recorder = recorders(uri, wait=0)
+    assert keep(recorder, "ben") or recorder.flush(20)
+    process = start(FORGETS, uri, tmp_path / "spool")
+    for i in range(100):
+        keep(recorder, "ada", i / 100)
+        time.sleep(0.002)
+    process.communicate(timeout=60)
+    assert process.returncode == 0 and recorder.flush(20)
+    last = query(uri, "SELECT MAX(until) FROM forgotten")[0][0]
+    assert not query(uri, f"SELECT asked_at FROM campaigns WHERE visitor = 'ada' AND asked_at < '{last}'") and len(recorder.tries("ben")) == 1
+
+
+def test_what_is_forgotten_is_not_in_the_file(recorders, tmp_path):
+    recorder = recorders(f"sqlite:///{tmp_path}/x.sqlite")
+    assert all(keep(recorder, "a" * 32, name=f"Secret Lantern {i}") for i in range(50)) and keep(recorder, "ben")
+    assert forget(recorder, "a" * 32) == 50
+    left = b"".join(p.read_bytes() for p in tmp_path.rglob("*") if p.is_file())
+    assert b"Secret Lantern" not in left and b"a" * 32 not in left
+
+
+def test_a_flood_is_bounded(recorders, tmp_path):
+    recorder = recorders(f"sqlite:///{tmp_path}/x.sqlite", wait=0)
+    begin, kept_of = time.monotonic(), 0
+    for i in range(2_000):
+        keep(recorder, f"v{i}", 0.5)
+    assert recorder.flush(20)
+    kept_of = query(recorder.database.uri, "SELECT COUNT(*) FROM campaigns")[0][0]
+    assert kept_of <= 120 + 1 + (time.monotonic() - begin) / 6 and recorder.dropped == 2_000 - kept_of and recorder.note == LIMITED
+    recorder.bucket.left = 1
+    recorder.wait = 15
+    assert keep(recorder) and recorder.note is None
+
+
+def test_a_broken_spool_does_not_stop_the_writer(recorders, tmp_path):
+    recorder = recorders(f"sqlite:///{tmp_path}/x.sqlite")
+    assert keep(recorder)
+    import shutil
+
+    shutil.rmtree(tmp_path / "spool")
+    (tmp_path / "spool").write_text("in the way", encoding="utf-8")
+    assert keep(recorder) and keep(recorder) and len(recorder.tries("v1")) == 3
