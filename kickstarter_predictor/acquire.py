@@ -4,17 +4,18 @@
 
 # %% auto #0
 __all__ = ['log', 'Time', 'Count', 'Id', 'Text', 'decode', 'COLUMNS', 'SCHEMA', 'BEFORE_LAUNCH', 'SUFFIXES', 'EXPANSION', 'FREE',
-           'LONGEST', 'MISSING', 'UNREADABLE', 'BATCH', 'ENGINES', 'WAIT', 'SYNTHETIC', 'BUCKET', 'PREFIX', 'PART',
-           'Category', 'Creator', 'Location', 'Video', 'Project', 'Line', 'to_batch', 'snapshot_time', 'NotLaunched',
-           'Findings', 'reason', 'before_launch', 'tidied', 'json_records', 'snapshot_files', 'readable', 'Bounded',
-           'open_snapshot', 'check_beginning', 'checked_members', 'Part', 'parts', 'text_lines', 'json_lines',
-           'json_array', 'literal', 'nested', 'CsvLines', 'csv_rows', 'whole_number', 'csv_record', 'csv_header',
-           'csv_records', 'reader_of', 'crawl_name', 'records', 'newest', 'updated', 'chosen', 'batches', 'uncollected',
-           'read_file', 'How', 'table_of', 'local_tables', 'dask_tables', 'projects_schema', 'check_schema',
-           'check_projects', 'acquire', 'amiss', 'describe', 'Transient', 'Changed', 'Retry', 'faults', 'Version',
-           'Answer', 's3_client', 'Access', 'split_s3', 'local', 'asker', 'Stream', 'parts_md5', 'md5', 'matches',
-           'unpacks', 'damage', 'same_file', 'get', 'Offer', 'objects', 'newest_first', 'Target', 'clean_up',
-           'copy_object', 'places', 'mirror', 'wanted', 'main']
+           'LONGEST', 'MISSING', 'UNREADABLE', 'BATCH', 'MAX_REJECTED', 'MAX_UNREADABLE', 'ENGINES', 'WAIT',
+           'SYNTHETIC', 'BUCKET', 'PREFIX', 'PART', 'Category', 'Creator', 'Location', 'Video', 'Project', 'Line',
+           'to_batch', 'snapshot_time', 'NotLaunched', 'Findings', 'reason', 'before_launch', 'tidied', 'json_records',
+           'snapshot_files', 'readable', 'Bounded', 'open_snapshot', 'check_beginning', 'checked_members', 'Part',
+           'parts', 'text_lines', 'json_lines', 'json_array', 'literal', 'nested', 'CsvLines', 'csv_rows',
+           'whole_number', 'csv_record', 'csv_header', 'csv_records', 'reader_of', 'crawl_name', 'records', 'newest',
+           'updated', 'chosen', 'batches', 'uncollected', 'filled_cells', 'count_cells', 'unreadable_columns',
+           'read_file', 'check_counts', 'How', 'table_of', 'local_tables', 'dask_tables', 'projects_schema',
+           'check_schema', 'check_projects', 'acquire', 'unreadable_cells', 'amiss', 'describe', 'Transient', 'Changed',
+           'Retry', 'faults', 'Version', 'Answer', 's3_client', 'Access', 'split_s3', 'local', 'asker', 'Stream',
+           'parts_md5', 'md5', 'matches', 'unpacks', 'damage', 'same_file', 'get', 'Offer', 'objects', 'newest_first',
+           'Target', 'clean_up', 'copy_object', 'places', 'mirror', 'wanted', 'main']
 
 # %% ../nbs/01_acquire.ipynb #593f6760
 import argparse, ast, base64, codecs, csv, errno, gc, hashlib, io, itertools, json, lzma, math, os, random, re, shutil, signal, socket, stat, sys, tempfile, threading, time, typing, uuid, warnings
@@ -889,20 +890,50 @@ def _index(rows: pa.RecordBatch) -> np.ndarray:
     seconds = lambda column: pc.fill_null(rows[column].cast(pa.int64()), -1_000).to_numpy() // 1_000
     return np.column_stack([rows["id"].to_numpy(), seconds("snapshot_at"), seconds("state_changed_at")])
 
+# %% ../nbs/01_acquire.ipynb #bce646a0
+MAX_REJECTED = 0.2  # share of a file's records
+MAX_UNREADABLE = 0.05  # share of the filled cells of a column that is passed over without a word
+
+
+def filled_cells(rows: pa.RecordBatch) -> Counter:
+    "How many cells of `rows` hold something, by field of the record; of a nested field the best filled column counts."
+    filled = Counter()
+    for name, (_, path) in COLUMNS.items():
+        head = path.split(".")[0]
+        filled[head] = max(filled[head], len(rows) - rows[name].null_count)
+    return filled
+
+
+def count_cells(lines: list[Line], rows: pa.RecordBatch, findings: Findings) -> None:
+    "Count in `findings` the filled cells of `rows`, made of `lines`, and the texts for an amount of dollars that are none."
+    findings.filled += filled_cells(rows)
+    amounts = [line.data.usd_pledged for line in lines]
+    if rows["usd_pledged"].null_count > amounts.count(None):
+        lost = sum(isinstance(a, str) and _number(a) is None and a.strip().lower() not in MISSING for a in amounts)
+        findings.unreadable["usd_pledged"] += lost
+
+
+def unreadable_columns(findings: Findings) -> dict[str, list[int]]:
+    "{field: [unreadable cells, filled cells]} where the first are more than `MAX_UNREADABLE` of the second, worst first."
+    pairs = {c: [n, n + findings.filled[c]] for c, n in findings.unreadable.items()}
+    return {c: p for c, p in sorted(pairs.items(), key=lambda x: (-x[1][0] / x[1][1], x[0])) if p[0] > MAX_UNREADABLE * p[1]}
+
 # %% ../nbs/01_acquire.ipynb #07d2d249
 def read_file(
-    path: Path, part: Path, keep, kept: int = 1_000, within: Path | None = None, tick=lambda done: None
+    path: Path, part: Path, keep, kept: int = 1_000, within: Path | None = None, tick=lambda done: None, max_rejected: float = MAX_REJECTED
 ) -> tuple[pd.DataFrame, dict, Findings]:
     """Write the good rows of the snapshot `path` to the Arrow file `part`.
 
-    `keep(ids)` tells which projects are wanted. Returns (index as for `newest`, but for `file`; counts; findings)."""
-    found, runs, robots, others, good, index = Findings(kept), set(), Counter(), [], 0, [np.empty((0, 3), np.int64)]
+    `keep(ids)` tells which projects are wanted. Returns (index as for `newest`, but for `file`; counts; findings). Raises InputError if
+    more than the share `max_rejected` of the records were rejected, or none is that of a launched project."""
+    findings, runs, robots, others, good, index = Findings(kept), set(), Counter(), [], 0, [np.empty((0, 3), np.int64)]
     named = snapshot_time(crawl_name(path.relative_to(within or path.parent)))
     with uncollected(), pa.ipc.new_file(part, _ROWS, options=pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)) as writer:
-        for lines in batches(records(path, found, tick, within, others)):
+        for lines in batches(records(path, findings, tick, within, others)):
             good += len(lines)
             at = {run: snapshot_time(run) or named for run in {line.run_id for line in lines}}
             rows = to_batch(lines, [at[line.run_id] for line in lines])
+            count_cells(lines, rows, findings)
             del lines
             wanted = keep(rows["id"].to_numpy())
             rows = rows if wanted.all() else rows.filter(pa.array(wanted))
@@ -910,15 +941,30 @@ def read_file(
             index.append(_index(rows))
             runs |= {*rows["run_id"].unique().to_pylist()} - {None}
             robots.update({robot["values"] or "": robot["counts"] for robot in rows["robot_id"].value_counts().to_pylist()})
-    rejected = found.rejected.total()
-    if not good:
-        member, line, why = found.rejects[0] if found.rejects else ("", 0, "")
-        first = f"; its {rejected:,} lines were rejected, {member and member + ' '}line {line} first: {why}"
-        raise InputError(f"{path.name}: holds no project{first if line else '; fetch it again'}")
+    check_counts(path.name, good, findings, max_rejected)
     index = pd.DataFrame(np.concatenate(index), columns=["id", "snapshot", "changed"])
-    counts = {"run_id": ", ".join(sorted(runs)), "lines": good + rejected, "rejected": rejected, "left_out": good - len(index)}
-    counts |= {"repaired": found.repaired, "robots": dict(robots), "reasons": dict(found.rejected), "repairs": dict(found.repairs)}
-    return index.assign(row=np.arange(len(index))), counts | {"others": others}, found
+    rejected = findings.rejected.total()
+    counts = {"run_id": ", ".join(sorted(runs)), "lines": good + rejected + findings.not_launched, "rejected": rejected}
+    counts |= {"left_out": good - len(index), "not_launched": findings.not_launched, "repaired": findings.repaired, "robots": dict(robots)}
+    counts |= {"reasons": dict(findings.rejected), "repairs": dict(findings.repairs), "unreadable": unreadable_columns(findings)}
+    return index.assign(row=np.arange(len(index))), counts | {"others": others}, findings
+
+
+def check_counts(name: str, good: int, findings: Findings, max_rejected: float) -> None:
+    "Raise an InputError that names the file `name` unless it holds a launched project, and enough that is `good` beside what was rejected."
+    rejected, early = findings.rejected.total(), findings.not_launched
+    lines = good + rejected + early
+    if not lines:
+        raise InputError(f"{name}: holds no project; fetch it again")
+    if good and rejected <= max_rejected * lines:
+        return
+    if not rejected:
+        raise InputError(f"{name}: holds no project that has been launched; its {early:,} have not")
+    why, n = findings.rejected.most_common(1)[0]
+    where = next(((f"{m} " if m else "") + f"line {at}" for m, at, text in findings.rejects if text == why), "")
+    many = "holds no project" if not good else f"more than {max_rejected:.0%} cannot be read"
+    cure = "" if not good else "; mend or remove it, or raise acquire.max_rejected"
+    raise InputError(f"{name}: {many}: {rejected:,} of {lines:,} lines were rejected, {n:,} of them for: {why}{f' ({where})' if where else ''}{cure}")
 
 # %% ../nbs/01_acquire.ipynb #9c8b33b4
 ENGINES = ("local", "dask")
@@ -926,17 +972,19 @@ WAIT = 30  # seconds for a scheduler, and then for its first worker
 
 
 class How(typing.NamedTuple):
-    "How a file is read: the folder `within` which its path may name the crawl, the share of projects wanted, and how many rejects are kept."
+    "How a file is read: the folder `within` which its path may name the crawl, the share of projects wanted, how many rejects are kept and what share they may be."
 
     within: Path
     limit: float
     seed: int
     kept: int
+    max_rejected: float = MAX_REJECTED
 
 
 def table_of(path: Path, to: Path | str, how: How, tick=lambda done: None) -> tuple[pd.DataFrame, dict, Findings]:
     "Read the snapshot `path` into the Arrow file `to`, a path or s3:// address, which is there as a whole or not at all; returns what `read_file` does."
-    read = partial(read_file, path, keep=partial(chosen, limit=how.limit, seed=how.seed), kept=how.kept, within=how.within, tick=tick)
+    keep = partial(chosen, limit=how.limit, seed=how.seed)
+    read = partial(read_file, path, keep=keep, kept=how.kept, within=how.within, tick=tick, max_rejected=how.max_rejected)
     log.info("%s: begins", path.name)
     if str(to).startswith("s3://"):
         with tempfile.TemporaryDirectory(prefix="acquire-") as tmp:
@@ -1142,13 +1190,14 @@ def _room(out: Path):
 
 def acquire(
     source: Path, out: Path, limit: float = 1.0, seed: int = 0, kept_rejects: int = 1_000, quiet: bool = False,
-    engine: str = "local", scheduler: str | None = None, shared: str | None = None,
+    engine: str = "local", scheduler: str | None = None, shared: str | None = None, max_rejected: float = MAX_REJECTED,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:  # fmt: skip
     """Write the projects of every snapshot under `source` (a file or folder) to the Parquet file `out`, one row each.
 
     `engine` is `local` or `dask`, with the address of its `scheduler` and the place `shared` by all workers (see `dask_tables`); the result is the same.
-    Returns (provenance, rejects): a row a file with lines = rejected + left_out + duplicates + projects, and a row a rejected line.
-    Raises InputError, with `out` as it was, if a file cannot be read. Rows stand in the order of newest file, then line."""
+    Returns (provenance, rejects): a row a file with lines = rejected + left_out + not_launched + duplicates + projects, and a row a rejected line.
+    Raises InputError, with `out` as it was, if a file cannot be read, or more than the share `max_rejected` of the records of one. Logs columns
+    whose cells could not be read. Rows stand in the order of newest file, then line."""
     if engine not in ENGINES:
         raise InputError(f"params.yaml: acquire.engine = {engine}: no such engine; there are {', '.join(ENGINES)}")
     source, out = Path(source), Path(out)
@@ -1158,11 +1207,13 @@ def acquire(
     bar = tqdm(total=sum(p.stat().st_size for _, p in files), unit="B", unit_scale=True, desc="acquire", disable=quiet or None)
     table, rejects, index = [], [], None
     with _room(out), tempfile.TemporaryDirectory(prefix="acquire-") as tmp, bar:
-        how = How(source.parent.absolute(), limit, seed, kept_rejects)
+        how = How(source.parent.absolute(), limit, seed, kept_rejects, max_rejected)
         tables = local_tables(files, how, Path(tmp), bar) if engine == "local" else dask_tables(files, how, Path(tmp), bar, scheduler, shared)
         for rank, ((new, counts, found), (sha, path)) in enumerate(zip(tables, files)):
             index = updated(index, new.assign(file=rank))
-            log.info("%s: %s", path.name, {k: counts[k] for k in ("lines", "rejected", "left_out")})
+            log.info("%s: %s", path.name, {k: counts[k] for k in ("lines", "rejected", "left_out", "not_launched")})
+            if counts["unreadable"]:
+                log.warning("%s", unreadable_cells(name(path), counts["unreadable"]))
             table.append({"file": name(path), "bytes": path.stat().st_size, "sha256": sha, **counts, "kept": len(new)})
             del new
             rejects += [(f"{name(path)}/{member}".rstrip("/"), line, why) for member, line, why in found.rejects]
@@ -1173,6 +1224,11 @@ def acquire(
     return _provenance(table, index, [{"file": name(p), "bytes": p.stat().st_size} for p in others]), pd.DataFrame(
         rejects, columns=["file", "line", "reason"]
     )
+
+
+def unreadable_cells(name: str, columns: dict[str, list[int]]) -> str:
+    "What to say of the `unreadable_columns` of the file `name`."
+    return f"{name}: " + "; ".join(f"{c}: {n:,} of {filled:,} filled cells could not be read" for c, (n, filled) in columns.items())
 
 
 def _provenance(table: list[dict], index: pd.DataFrame, others: list[dict]) -> pd.DataFrame:
