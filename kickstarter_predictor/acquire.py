@@ -1174,12 +1174,7 @@ def _merge(index: pd.DataFrame, folder: Path, out: Path) -> None:
         if waiting:
             write()
 
-# %% ../nbs/01_acquire.ipynb #bbeb9be9
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as f:
-        return hashlib.file_digest(f, "sha256").hexdigest()
-
-
+# %% ../nbs/01_acquire.ipynb #4307ed8f
 @contextmanager
 def _room(out: Path):
     "A context in which a full disk becomes an InputError."
@@ -1191,6 +1186,11 @@ def _room(out: Path):
                 f"{out.name}: the disk is full (for it, or for temporary files in TMPDIR); make room and run it again"
             ) from None
         raise
+
+# %% ../nbs/01_acquire.ipynb #bbeb9be9
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
 
 
 def acquire(
