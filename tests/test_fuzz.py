@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from kickstarter_predictor.acquire import acquire
+from kickstarter_predictor.acquire import acquire, read_file
 from kickstarter_predictor.stage import InputError
 from test_bad_input import PROJECT
 
@@ -100,21 +100,26 @@ def outcomes():
 @given(
     form=st.sampled_from(list(FORMS)), packing=st.sampled_from(list(PACKING)), records=st.lists(RECORD_CHANGES, max_size=3),
     inside=st.lists(BYTE_CHANGES, max_size=2), outside=st.one_of(st.just([]), st.lists(BYTE_CHANGES, max_size=2)), name=st.sampled_from(["a.json", "a.csv", "a.zip", "a.json.gz"]),
+    merged=st.sampled_from([True, *[False] * 7]),
 )  # fmt: skip
-def test_every_line_is_accounted_for(outcomes, form, packing, records, inside, outside, name):
+def test_every_line_is_accounted_for(outcomes, form, packing, records, inside, outside, name, merged):
     folder, seen = outcomes
     (folder / name).write_bytes(changed_bytes(PACKING[packing](changed_bytes(FORMS[form](changed_records(records)), inside)), outside))
     try:
-        provenance, rejects = acquire(folder / name, folder / "out.parquet", quiet=True, max_rejected=1)
+        index, counted, findings = read_file(folder / name, folder / "part.arrow", lambda ids: ids != 3, max_rejected=1)
+        provenance, rejects = acquire(folder / name, folder / "out.parquet", quiet=True, max_rejected=1) if merged else (None, None)
     except InputError as e:
         said = str(e)
         assert name in said and "\n" not in said and len(said) < 400, said
         seen["refused"] += 1
     else:
-        counted = provenance.iloc[0]
-        assert counted["lines"] == counted[["rejected", "left_out", "not_launched", "duplicates", "projects"]].sum() and len(rejects) == counted["rejected"]
-        assert rejects["reason"].str.len().between(5, 200).all() and all(0 < n <= of for n, of in counted["unreadable"].values())
+        assert counted["lines"] == len(index) + sum(counted[k] for k in ("rejected", "left_out", "not_launched"))
+        assert all(5 < len(reason) <= 200 for reason in findings.rejected) and len(findings.rejects) == counted["rejected"]
+        assert all(0 < n <= of for n, of in counted["unreadable"].values())
         seen["read"] += 1
+        if merged:
+            row = provenance.iloc[0]
+            assert row["lines"] == row[["rejected", "left_out", "not_launched", "duplicates", "projects"]].sum() == counted["lines"] and len(rejects) == row["rejected"]
     finally:
         (folder / name).unlink()
 
