@@ -385,7 +385,7 @@ def snapshot_files(source: Path) -> tuple[list[Path], list[Path]]:
 
 # %% ../nbs/01_acquire.ipynb #1ce5297d
 EXPANSION, FREE = 200, 1 << 26  # times its size that a file may unpack to, once it has passed 64 MB
-_DAMAGED = (OSError, zlib.error, isal_zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError, NotImplementedError)
+_DAMAGED = (OSError, zlib.error, isal_zlib.error, lzma.LZMAError, zipfile.BadZipFile, UnicodeDecodeError, RuntimeError, NotImplementedError)
 
 
 class readable:
@@ -1826,7 +1826,7 @@ def unpacks(path: Path, name: str) -> str:
             with zipfile.ZipFile(path) as z:
                 bad = z.testzip()
             return f"its member {bad} is damaged" if bad else ""
-    except (EOFError, OSError, zlib.error, isal_zlib.error, zipfile.BadZipFile, RuntimeError, NotImplementedError) as e:
+    except (EOFError, OSError, zlib.error, isal_zlib.error, zipfile.BadZipFile, UnicodeDecodeError, RuntimeError, NotImplementedError) as e:
         return f"does not unpack ({str(e).splitlines()[0] if str(e) else type(e).__name__})"
     return ""
 
