@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['log', 'Time', 'Count', 'Id', 'Text', 'decode', 'COLUMNS', 'SCHEMA', 'BEFORE_LAUNCH', 'SUFFIXES', 'PACKED',
            'EXPANSION', 'FREE', 'LONGEST', 'MISSING', 'UNREADABLE', 'MOST_LINES', 'MOST_AGAIN', 'BATCH', 'BATCH_BYTES',
-           'MAX_REJECTED', 'MAX_UNREADABLE', 'ENGINES', 'WAIT', 'SYNTHETIC', 'BUCKET', 'PREFIX', 'PART', 'Category',
-           'Creator', 'Location', 'Video', 'Project', 'Line', 'to_batch', 'snapshot_time', 'NotLaunched', 'Findings',
-           'reason', 'before_launch', 'tidied', 'json_records', 'snapshot_files', 'readable', 'Bounded',
+           'MAX_REJECTED', 'MAX_UNREADABLE', 'MANY_REJECTS', 'ENGINES', 'WAIT', 'SYNTHETIC', 'BUCKET', 'PREFIX', 'PART',
+           'Category', 'Creator', 'Location', 'Video', 'Project', 'Line', 'to_batch', 'snapshot_time', 'NotLaunched',
+           'Findings', 'reason', 'before_launch', 'tidied', 'json_records', 'snapshot_files', 'readable', 'Bounded',
            'open_snapshot', 'check_beginning', 'checked_members', 'Part', 'parts', 'text_lines', 'bounded_records',
            'json_lines', 'JsonValues', 'json_values', 'literal', 'nested', 'CsvLines', 'csv_rows', 'whole_number',
            'csv_record', 'page_column', 'csv_header', 'json_of', 'csv_page', 'csv_records', 'is_spread', 'reader_of',
@@ -537,7 +537,7 @@ def parts(path: Path, others: list[str] | None = None, tick=lambda done: None) -
             for info in members:
                 label = f"{path.name}: {info.filename}"
                 with readable(label), archive.open(info) as inner:
-                    with io.BufferedReader(Bounded(inner, lambda: info.compress_size, label), 1 << 20) as stream:
+                    with io.BufferedReader(Bounded(inner, lambda: info.compress_size, label, lambda _: tick(done)), 1 << 20) as stream:
                         check_beginning(stream, label)
                         yield Part(info.filename, stream)
                 done += info.compress_size
@@ -568,11 +568,12 @@ def bounded_records(text: bytes, number: int, findings: Findings, member: str = 
     return iter(())
 
 # %% ../nbs/01_acquire.ipynb #3c7e7967
-_BEFORE, _AFTER = b" \t\r\n,[\x1e\xef\xbb\xbf", b" \t\r\n,]"  # what may stand around a record on its line
+_AROUND = b" \t\r\n,\x1e\xef\xbb\xbf"  # what may stand around a record on its line, the byte order mark included
 
 
 def _bare(line: bytes) -> bytes:
-    return line.lstrip(_BEFORE).rstrip(_AFTER)
+    "The record on the `line` of JSON lines, or of an array of a record a line, of which it may bear a bracket."
+    return line.strip(_AROUND).removeprefix(b"[").removesuffix(b"]").strip(_AROUND)
 
 
 def _object_keys(text: bytes) -> set[str] | None:
@@ -592,13 +593,15 @@ def json_lines(stream: io.BufferedReader, label: str, findings: Findings, member
     """Each good record of JSON lines; what is wrong with a line, counted from 1, goes to `findings`.
 
     Raises an InputError that names `label` if they are an array that ends within a record."""
-    opened, last, number = stream.peek(1).lstrip(b" \t\r\n,\xef\xbb\xbf").startswith(b"["), b"", 0
+    opened, last, number = stream.peek(1).lstrip(_AROUND).startswith(b"["), b"", 0
     for number, line in enumerate(text_lines(stream), 1):
+        if line == b"\n":
+            continue
         text = line if line[:1] == b"{" and line[-2:] == b"}\n" else _bare(line)
         if text:
             yield from bounded_records(text, number, findings, member)
         last = line if text or not line.isspace() else last
-    closed = last.rstrip(b" \t\r\n,").endswith(b"]")
+    closed = last.rstrip(_AROUND).endswith(b"]")
     whole = not _bare(last) or _object_keys(_bare(last)) is not None
     if opened and not closed and not whole:
         raise InputError(f"{label}: its JSON array ends within line {number}; fetch it again")
@@ -609,16 +612,16 @@ _QUOTE, _COMMA, _NEWLINE, _RS, _OPEN, _CLOSE = b'",\n\x1e[]'
 _SPACE = b" \t\r\n\xef\xbb\xbf"  # and the byte order mark
 _STEP = np.zeros(256, np.int64)  # how a byte changes the depth: a record separator closes everything
 _STEP[[*b"[{"]], _STEP[[*b"]}"]], _STEP[_RS] = 1, -1, -(1 << 40)
-_STRUCTURAL = np.isin(np.arange(256), [*b'",\n\x1e[]{}'])
+_STRUCTURAL = np.isin(np.arange(256), [*b'",\n\x1e[]{}']).tobytes()  # for bytes.translate
 
 
 def _structure(block: bytes, quoted: int, depth: int) -> tuple[typing.Iterator[tuple[int, int, int, int]], int, int]:
     """(what shows the structure of the JSON in `block` at its top: (place, byte, depth before, depth after); `quoted` and `depth` at its end).
 
     They are given as at its beginning: whether it is within a string (1 or 0), and in how many brackets."""
-    data = np.frombuffer(block.replace(b"\\\\", b"  ").replace(b'\\"', b"  "), np.uint8)
-    places = np.flatnonzero(_STRUCTURAL[data])
-    marks = data[places]
+    block = block.replace(b"\\\\", b"  ").replace(b'\\"', b"  ")
+    places = np.flatnonzero(np.frombuffer(block.translate(_STRUCTURAL), bool))
+    marks = np.frombuffer(block, np.uint8)[places]
     quotes = np.cumsum(marks == _QUOTE) + quoted
     of_lines_before = np.maximum.accumulate(np.where((marks == _NEWLINE) | (marks == _RS), quotes, 0))
     inside = (quotes - of_lines_before) & 1
@@ -986,7 +989,7 @@ def is_spread(start: bytes) -> bool:
 def reader_of(stream: io.BufferedReader, name: str) -> typing.Callable:
     "What reads `stream`, by how it begins: `json_lines`, `json_values` or `csv_records`; its `name` decides only about a file that is neither."
     start = stream.peek(1 << 16)
-    text = start.lstrip(_BEFORE.replace(b"[", b""))
+    text = start.lstrip(_AROUND)
     names = {n.strip(b' "') for n in text.split(b"\n", 1)[0].strip().split(b",")}
     table = ".csv" in PurePosixPath(name.lower()).suffixes or "projects".encode() in names or len(names & {n.encode() for n in _NEEDED}) > 2
     if table and not text.startswith((b"[", b"{")):
@@ -1114,6 +1117,9 @@ def unreadable_columns(findings: Findings) -> dict[str, list[int]]:
     return {c: p for c, p in sorted(pairs.items(), key=lambda x: (-x[1][0] / x[1][1], x[0])) if p[0] > MAX_UNREADABLE * p[1]}
 
 # %% ../nbs/01_acquire.ipynb #07d2d249
+MANY_REJECTS = 100_000  # from which on a file is given up as soon as they are more than may be
+
+
 def read_file(
     path: Path, part: Path, keep, kept: int = 1_000, within: Path | None = None, tick=lambda done: None, max_rejected: float = MAX_REJECTED
 ) -> tuple[pd.DataFrame, dict, Findings]:
@@ -1123,8 +1129,14 @@ def read_file(
     more than the share `max_rejected` of the records were rejected, or none is that of a launched project."""
     findings, runs, robots, others, good, index = Findings(kept), set(), Counter(), [], 0, [np.empty((0, 3), np.int64)]
     named = snapshot_time(crawl_name(path.relative_to(within or path.parent)))
+
+    def watch(done):
+        tick(done)
+        if findings.rejected.total() >= MANY_REJECTS:  # to read on would only take time
+            check_counts(path.name, good, findings, max_rejected)
+
     with uncollected(), pa.ipc.new_file(part, _ROWS, options=pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)) as writer:
-        for lines in batches(records(path, findings, tick, within, others), findings):
+        for lines in batches(records(path, findings, watch, within, others), findings):
             good += len(lines)
             at = {run: snapshot_time(run) or named for run in {line.run_id for line in lines}}
             rows = to_batch(lines, [at[line.run_id] for line in lines])
