@@ -12,12 +12,12 @@ __all__ = ['log', 'Time', 'Count', 'Id', 'Text', 'decode', 'COLUMNS', 'SCHEMA', 
            'json_lines', 'structure', 'JsonValues', 'json_values', 'literal', 'nested', 'CsvLines', 'csv_rows',
            'whole_number', 'csv_record', 'page_column', 'csv_header', 'json_of', 'csv_page', 'csv_records', 'is_spread',
            'reader_of', 'crawl_name', 'records', 'newest', 'updated', 'chosen', 'batches', 'uncollected',
-           'filled_cells', 'count_cells', 'unreadable_columns', 'read_file', 'check_counts', 'How', 'table_of',
-           'local_tables', 'dask_tables', 'projects_schema', 'check_schema', 'check_projects', 'acquire',
-           'unreadable_cells', 'amiss', 'describe', 'Transient', 'Changed', 'Retry', 'faults', 'Version', 'Answer',
-           's3_client', 'Access', 'split_s3', 'local', 'asker', 'Stream', 'parts_md5', 'md5', 'matches', 'unpacks',
-           'damage', 'same_file', 'get', 'Offer', 'objects', 'newest_first', 'Target', 'clean_up', 'copy_object',
-           'places', 'mirror', 'wanted', 'main']
+           'filled_cells', 'count_cells', 'unreadable_columns', 'unreadable_cells', 'check_counts', 'read_file', 'How',
+           'table_of', 'local_tables', 'dask_tables', 'projects_schema', 'check_schema', 'check_projects', 'acquire',
+           'amiss', 'describe', 'Transient', 'Changed', 'Retry', 'faults', 'Version', 'Answer', 's3_client', 'Access',
+           'split_s3', 'local', 'asker', 'Stream', 'parts_md5', 'md5', 'matches', 'unpacks', 'damage', 'same_file',
+           'get', 'Offer', 'objects', 'newest_first', 'Target', 'clean_up', 'copy_object', 'places', 'mirror', 'wanted',
+           'main']
 
 # %% ../nbs/01_acquire.ipynb #593f6760
 import argparse, ast, base64, codecs, csv, errno, gc, hashlib, io, itertools, json, lzma, math, os, random, re, shutil, signal, socket, stat, sys, tarfile, tempfile, threading, time, typing, uuid, warnings
@@ -1132,6 +1132,28 @@ def unreadable_columns(findings: Findings) -> dict[str, list[int]]:
     pairs = {c: [n, n + findings.filled[c]] for c, n in findings.unreadable.items()}
     return {c: p for c, p in sorted(pairs.items(), key=lambda x: (-x[1][0] / x[1][1], x[0])) if p[0] > MAX_UNREADABLE * p[1]}
 
+
+def unreadable_cells(name: str, columns: dict[str, list[int]]) -> str:
+    "What to say of the `unreadable_columns` of the file `name`."
+    return f"{name}: " + "; ".join(f"{c}: {n:,} of {filled:,} filled cells could not be read" for c, (n, filled) in columns.items())
+
+# %% ../nbs/01_acquire.ipynb #d6bcc59f
+def check_counts(name: str, good: int, findings: Findings, max_rejected: float) -> None:
+    "Raise an InputError that names the file `name` unless it holds a launched project, and enough that is `good` beside what was rejected."
+    rejected, early = findings.rejected.total(), findings.not_launched
+    lines = good + rejected + early
+    if not lines:
+        raise InputError(f"{name}: holds no project; fetch it again")
+    if good and rejected <= max_rejected * lines:
+        return
+    if not rejected:
+        raise InputError(f"{name}: holds no project that has been launched; its {early:,} have not")
+    why, n = findings.rejected.most_common(1)[0]
+    where = next(((f"{m} " if m else "") + f"line {at}" for m, at, text in findings.rejects if text == why), "")
+    many = "holds no project" if not good else f"more than {max_rejected:.0%} cannot be read"
+    cure = "" if not good else "; mend or remove it, or raise acquire.max_rejected"
+    raise InputError(f"{name}: {many}: {rejected:,} of {lines:,} lines were rejected, {n:,} of them for: {why}{f' ({where})' if where else ''}{cure}")
+
 # %% ../nbs/01_acquire.ipynb #07d2d249
 MANY_REJECTS = 100_000  # from which on a file is given up as soon as they are more than may be
 
@@ -1171,23 +1193,6 @@ def read_file(
     counts |= {"left_out": good - len(index), "not_launched": findings.not_launched, "repaired": findings.repaired, "robots": dict(robots)}
     counts |= {"reasons": dict(findings.rejected), "repairs": dict(findings.repairs), "unreadable": unreadable_columns(findings)}
     return index.assign(row=np.arange(len(index))), counts | {"others": others}, findings
-
-
-def check_counts(name: str, good: int, findings: Findings, max_rejected: float) -> None:
-    "Raise an InputError that names the file `name` unless it holds a launched project, and enough that is `good` beside what was rejected."
-    rejected, early = findings.rejected.total(), findings.not_launched
-    lines = good + rejected + early
-    if not lines:
-        raise InputError(f"{name}: holds no project; fetch it again")
-    if good and rejected <= max_rejected * lines:
-        return
-    if not rejected:
-        raise InputError(f"{name}: holds no project that has been launched; its {early:,} have not")
-    why, n = findings.rejected.most_common(1)[0]
-    where = next(((f"{m} " if m else "") + f"line {at}" for m, at, text in findings.rejects if text == why), "")
-    many = "holds no project" if not good else f"more than {max_rejected:.0%} cannot be read"
-    cure = "" if not good else "; mend or remove it, or raise acquire.max_rejected"
-    raise InputError(f"{name}: {many}: {rejected:,} of {lines:,} lines were rejected, {n:,} of them for: {why}{f' ({where})' if where else ''}{cure}")
 
 # %% ../nbs/01_acquire.ipynb #9c8b33b4
 ENGINES = ("local", "dask")
@@ -1392,12 +1397,7 @@ def _merge(index: pd.DataFrame, folder: Path, out: Path) -> None:
         if waiting:
             write()
 
-# %% ../nbs/01_acquire.ipynb #bbeb9be9
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as f:
-        return hashlib.file_digest(f, "sha256").hexdigest()
-
-
+# %% ../nbs/01_acquire.ipynb #4307ed8f
 @contextmanager
 def _room(out: Path):
     "A context in which a full disk becomes an InputError."
@@ -1409,6 +1409,11 @@ def _room(out: Path):
                 f"{out.name}: the disk is full (for it, or for temporary files in TMPDIR); make room and run it again"
             ) from None
         raise
+
+# %% ../nbs/01_acquire.ipynb #bbeb9be9
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
 
 
 def acquire(
@@ -1447,11 +1452,6 @@ def acquire(
     return _provenance(table, index, [{"file": name(p), "bytes": p.stat().st_size} for p in others]), pd.DataFrame(
         rejects, columns=["file", "line", "reason"]
     )
-
-
-def unreadable_cells(name: str, columns: dict[str, list[int]]) -> str:
-    "What to say of the `unreadable_columns` of the file `name`."
-    return f"{name}: " + "; ".join(f"{c}: {n:,} of {filled:,} filled cells could not be read" for c, (n, filled) in columns.items())
 
 
 def _provenance(table: list[dict], index: pd.DataFrame, others: list[dict]) -> pd.DataFrame:
