@@ -5,16 +5,16 @@
 # %% auto #0
 __all__ = ['log', 'Time', 'Count', 'Id', 'Text', 'decode', 'COLUMNS', 'SCHEMA', 'BEFORE_LAUNCH', 'SUFFIXES', 'PACKED',
            'EXPANSION', 'FREE', 'LONGEST', 'MISSING', 'UNREADABLE', 'MOST_LINES', 'MOST_AGAIN', 'BATCH', 'BATCH_BYTES',
-           'MAX_REJECTED', 'MAX_UNREADABLE', 'ENGINES', 'WAIT', 'SYNTHETIC', 'BUCKET', 'PREFIX', 'PART', 'Category',
-           'Creator', 'Location', 'Video', 'Project', 'Line', 'to_batch', 'snapshot_time', 'NotLaunched', 'Findings',
-           'reason', 'before_launch', 'tidied', 'json_records', 'snapshot_files', 'readable', 'Bounded',
+           'MAX_REJECTED', 'MAX_UNREADABLE', 'MANY_REJECTS', 'ENGINES', 'WAIT', 'SYNTHETIC', 'BUCKET', 'PREFIX', 'PART',
+           'Category', 'Creator', 'Location', 'Video', 'Project', 'Line', 'to_batch', 'snapshot_time', 'NotLaunched',
+           'Findings', 'reason', 'before_launch', 'tidied', 'json_records', 'snapshot_files', 'readable', 'Bounded',
            'open_snapshot', 'check_beginning', 'checked_members', 'Part', 'parts', 'text_lines', 'bounded_records',
-           'json_lines', 'JsonValues', 'json_values', 'literal', 'nested', 'CsvLines', 'csv_rows', 'whole_number',
-           'csv_record', 'page_column', 'csv_header', 'json_of', 'csv_page', 'csv_records', 'is_spread', 'reader_of',
-           'crawl_name', 'records', 'newest', 'updated', 'chosen', 'batches', 'uncollected', 'filled_cells',
-           'count_cells', 'unreadable_columns', 'unreadable_cells', 'check_counts', 'read_file', 'How', 'table_of',
-           'local_tables', 'dask_tables', 'projects_schema', 'check_schema', 'check_projects', 'acquire', 'amiss',
-           'describe', 'Transient', 'Changed', 'Retry', 'faults', 'Version', 'Answer', 's3_client', 'Access',
+           'json_lines', 'structure', 'JsonValues', 'json_values', 'literal', 'nested', 'CsvLines', 'csv_rows',
+           'whole_number', 'csv_record', 'page_column', 'csv_header', 'json_of', 'csv_page', 'csv_records', 'is_spread',
+           'reader_of', 'crawl_name', 'records', 'newest', 'updated', 'chosen', 'batches', 'uncollected',
+           'filled_cells', 'count_cells', 'unreadable_columns', 'unreadable_cells', 'check_counts', 'read_file', 'How',
+           'table_of', 'local_tables', 'dask_tables', 'projects_schema', 'check_schema', 'check_projects', 'acquire',
+           'amiss', 'describe', 'Transient', 'Changed', 'Retry', 'faults', 'Version', 'Answer', 's3_client', 'Access',
            'split_s3', 'local', 'asker', 'Stream', 'parts_md5', 'md5', 'matches', 'unpacks', 'damage', 'same_file',
            'get', 'Offer', 'objects', 'newest_first', 'Target', 'clean_up', 'copy_object', 'places', 'mirror', 'wanted',
            'main']
@@ -294,10 +294,10 @@ _LOOKED_AT_AGAIN = 1 << 22  # bytes of a text that msgspec refused; a page of 20
 _REFUSED = (msgspec.MsgspecError, UnicodeError, RecursionError)
 
 
-def _parsed(text: bytes, error: Exception):
-    "The JSON `text`, in which Python's NaN and Infinity may stand; else `error`, or what is wrong with its bytes."
+def _parsed(text: bytes):
+    "The JSON `text`, in which Python's NaN and Infinity may stand; None if it is none, a UnicodeError if its bytes are wrong."
     if len(text) > _LOOKED_AT_AGAIN:
-        raise error
+        return None
     try:
         return msgspec.json.decode(text)
     except _REFUSED:
@@ -307,20 +307,20 @@ def _parsed(text: bytes, error: Exception):
     except UnicodeError:
         raise
     except (ValueError, RecursionError):
-        raise error from None
+        return None
 
 
-def _projects(text: bytes, error: Exception) -> tuple[list, dict]:
-    "(the projects in the JSON `text`, not looked into; what it says of the crawl); else `error`, with which msgspec refused it as a record."
-    value = _parsed(text, error)
+def _projects(text: bytes) -> tuple[list, dict] | None:
+    "(the projects in the JSON `text`, not looked into; what it says of the crawl); None if it is no JSON or has none."
+    value = _parsed(text)
     if not isinstance(value, dict):
-        raise error
+        return None
     crawl = {k: value[k] for k in ("run_id", "robot_id") if k in value}
     data = value.get("data", value)
     if isinstance(data, dict) and isinstance(data.get("projects"), list):
         return data["projects"], crawl
     if data is value and not value.keys() & set(_NEEDED):
-        raise error
+        return None
     return [data], crawl
 
 
@@ -352,10 +352,14 @@ def json_records(text: bytes, number: int, findings: Findings, member: str = "")
 def _records_anew(text: bytes, error: Exception, number: int, findings: Findings, member: str) -> typing.Iterator[Line]:
     "As `json_records`, of a `text` that msgspec refused with `error`."
     try:
-        projects, crawl = _projects(text, error)
+        read = _projects(text)
     except _REFUSED as e:
         findings.refuse(number, e, member)
         return
+    if read is None:
+        findings.refuse(number, error, member)
+        return
+    projects, crawl = read
     for project in projects:
         try:
             record = _record(project, crawl, findings)
@@ -454,7 +458,7 @@ def open_snapshot(path: Path, tick=lambda done: None) -> io.BufferedReader:
         with open(path, "rb") as file:
             packed = file.read(2) == b"\x1f\x8b"
         inner = igzip.open(path) if packed else open(path, "rb")
-        stream = io.BufferedReader(Bounded(inner, getattr(inner, "fileobj", inner).tell, path.name, tick), 1 << 20)
+        stream = io.BufferedReader(Bounded(inner, getattr(inner, "fileobj", inner).tell, path.name, tick), 1 << 18)
         check_beginning(stream, path.name)
     return stream
 
@@ -537,7 +541,7 @@ def parts(path: Path, others: list[str] | None = None, tick=lambda done: None) -
             for info in members:
                 label = f"{path.name}: {info.filename}"
                 with readable(label), archive.open(info) as inner:
-                    with io.BufferedReader(Bounded(inner, lambda: info.compress_size, label), 1 << 20) as stream:
+                    with io.BufferedReader(Bounded(inner, lambda: info.compress_size, label, lambda _: tick(done)), 1 << 18) as stream:
                         check_beginning(stream, label)
                         yield Part(info.filename, stream)
                 done += info.compress_size
@@ -568,11 +572,12 @@ def bounded_records(text: bytes, number: int, findings: Findings, member: str = 
     return iter(())
 
 # %% ../nbs/01_acquire.ipynb #3c7e7967
-_BEFORE, _AFTER = b" \t\r\n,[\x1e\xef\xbb\xbf", b" \t\r\n,]"  # what may stand around a record on its line
+_AROUND = b" \t\r\n,\x1e\xef\xbb\xbf"  # what may stand around a record on its line, the byte order mark included
 
 
 def _bare(line: bytes) -> bytes:
-    return line.lstrip(_BEFORE).rstrip(_AFTER)
+    "The record on the `line` of JSON lines, or of an array of a record a line, of which it may bear a bracket."
+    return line.strip(_AROUND).removeprefix(b"[").removesuffix(b"]").strip(_AROUND)
 
 
 def _object_keys(text: bytes) -> set[str] | None:
@@ -592,81 +597,95 @@ def json_lines(stream: io.BufferedReader, label: str, findings: Findings, member
     """Each good record of JSON lines; what is wrong with a line, counted from 1, goes to `findings`.
 
     Raises an InputError that names `label` if they are an array that ends within a record."""
-    opened, last, number = stream.peek(1).lstrip(b" \t\r\n,\xef\xbb\xbf").startswith(b"["), b"", 0
-    for number, line in enumerate(text_lines(stream), 1):
+    opened, last, number = stream.peek(1).lstrip(_AROUND).startswith(b"["), b"", 0
+    for line in text_lines(stream):
+        number += 1
+        if line == b"\n":  # and as many as follow
+            blank = stream.peek(1)
+            number += len(stream.read(len(blank) - len(blank.lstrip(b"\n"))))
+            continue
         text = line if line[:1] == b"{" and line[-2:] == b"}\n" else _bare(line)
         if text:
             yield from bounded_records(text, number, findings, member)
         last = line if text or not line.isspace() else last
-    closed = last.rstrip(b" \t\r\n,").endswith(b"]")
+    closed = last.rstrip(_AROUND).endswith(b"]")
     whole = not _bare(last) or _object_keys(_bare(last)) is not None
     if opened and not closed and not whole:
         raise InputError(f"{label}: its JSON array ends within line {number}; fetch it again")
     _note_brackets(opened and not closed, whole and closed and not opened, findings)
 
 # %% ../nbs/01_acquire.ipynb #4af41e98
-_QUOTE, _COMMA, _NEWLINE, _RS, _OPEN, _CLOSE = b'",\n\x1e[]'
+_QUOTE, _COMMA, _NEWLINE, _RS, _OPEN, _CLOSE, _BRACE = b'",\n\x1e[]}'
 _SPACE = b" \t\r\n\xef\xbb\xbf"  # and the byte order mark
 _STEP = np.zeros(256, np.int64)  # how a byte changes the depth: a record separator closes everything
 _STEP[[*b"[{"]], _STEP[[*b"]}"]], _STEP[_RS] = 1, -1, -(1 << 40)
-_STRUCTURAL = np.isin(np.arange(256), [*b'",\n\x1e[]{}'])
+_STRUCTURAL, _SOLID = (np.isin(np.arange(256), [*chars], invert=no).tobytes() for chars, no in ((b'",\n\x1e[]{}', False), (_SPACE, True)))
 
 
-def _structure(block: bytes, quoted: int, depth: int) -> tuple[typing.Iterator[tuple[int, int, int, int]], int, int]:
-    """(what shows the structure of the JSON in `block` at its top: (place, byte, depth before, depth after); `quoted` and `depth` at its end).
+def structure(block: bytes, quoted: bool) -> tuple[np.ndarray, np.ndarray, bool]:
+    """(places, bytes) of brackets, commas, line ends and record separators outside of strings in the piece `block` of JSON; whether it ends in a string.
 
-    They are given as at its beginning: whether it is within a string (1 or 0), and in how many brackets."""
-    data = np.frombuffer(block.replace(b"\\\\", b"  ").replace(b'\\"', b"  "), np.uint8)
-    places = np.flatnonzero(_STRUCTURAL[data])
-    marks = data[places]
+    `quoted` is whether it begins in one. No backslash may stand at its end."""
+    if b"\\" in block:
+        block = block.replace(b"\\\\", b"  ").replace(b'\\"', b"  ")
+    places = np.flatnonzero(np.frombuffer(block.translate(_STRUCTURAL), bool))
+    marks = np.frombuffer(block, np.uint8)[places]
     quotes = np.cumsum(marks == _QUOTE) + quoted
     of_lines_before = np.maximum.accumulate(np.where((marks == _NEWLINE) | (marks == _RS), quotes, 0))
-    inside = (quotes - of_lines_before) & 1
-    quoted = int(inside[-1]) if len(inside) else quoted
-    outside = (inside == 0) & (marks != _QUOTE)
-    places, marks = places[outside], marks[outside]
-    total = np.cumsum(np.append(depth, _STEP[marks]))
-    depths = total - np.minimum(np.minimum.accumulate(total), 0)  # never below 0
-    before, after = depths[:-1], depths[1:]
-    top = (np.minimum(before, after) <= 1) & ~((marks == _NEWLINE) & (before > 0))
-    return zip(*(x[top].tolist() for x in (places, marks, before, after))), quoted, int(depths[-1])
+    inside = ((quotes - of_lines_before) & 1).astype(bool)
+    outside = ~inside & (marks != _QUOTE)
+    return places[outside], marks[outside], bool(inside[-1]) if len(inside) else quoted
 
 # %% ../nbs/01_acquire.ipynb #39bc11ce
 class JsonValues:
-    "The texts of the JSON values in `stream`, of longer ones at least `LONGEST` bytes. At the end, `depth` is in how many brackets, `array` whether in an array at the top, `stray` whether one was closed that nobody opened."
+    """The texts of the JSON values in `stream`, of longer ones at least `LONGEST` bytes.
 
-    def __init__(self, stream: io.BufferedReader):
-        self.stream, self.depth, self.array, self.stray = stream, 0, False, False
+    At the end, `depth` is in how many brackets, `array` whether in an array at the top, `stray` whether one was closed that nobody opened."""
+
+    def __init__(self, stream: typing.BinaryIO):
+        self.stream, self.quoted, self.depth, self.array, self.stray = stream, False, 0, False, False
 
     def __iter__(self) -> typing.Iterator[bytes]:
-        quoted, rest, parts, size = 0, b"", [], 0
-        for block in iter(partial(self.stream.read, 1 << 18), b""):
+        rest, parts, size = b"", [], 0
+        for block in iter(partial(self.stream.read, 1 << 16), b""):
             block = rest + block
             backslashes = len(block) - len(block.rstrip(b"\\"))
             block, rest = (block[:-1], b"\\") if backslashes % 2 else (block, b"")
-            found, quoted, self.depth = _structure(block, quoted, self.depth)
-            start = 0
-            for end, after in self._cuts(found):
+            for start, end in self._cut(block, bool(parts)):
+                if end is None:
+                    break
                 if text := (b"".join(parts) + block[start:end]).strip(_SPACE):
                     yield text
-                parts, size, start = [], 0, after
+                parts, size = [], 0
             if size < LONGEST and (part := block[start:] if parts else block[start:].lstrip(_SPACE)):
                 parts.append(part)
                 size += len(part)
         if text := (b"".join(parts) + rest).strip(_SPACE):
             yield text
 
-    def _cuts(self, structure) -> typing.Iterator[tuple[int, int]]:
-        "(end of a value, beginning of the next), for what `_structure` gives."
-        for place, mark, before, after in structure:
-            between = before <= self.array and mark in (_COMMA, _CLOSE) or before == 0 and mark in (_OPEN, _NEWLINE) or mark == _RS
-            self.stray |= mark == _CLOSE and before == 0
-            if between:
-                yield place, place + 1
-            elif after <= self.array and (mark == _CLOSE or mark == ord("}")):
-                yield place + 1, place + 1
-            if after == 0 or (before == 0 and mark == _OPEN):
-                self.array = after > 0
+    def _cut(self, block: bytes, begun: bool) -> typing.Iterator[tuple[int, int | None]]:
+        "(start, end) of what there is of each value in `block`, which may have `begun` before; at last the start of one that goes on."
+        places, marks, self.quoted = structure(block, self.quoted)
+        total = np.cumsum(np.append(self.depth, _STEP[marks]))
+        depths = total - np.minimum(np.minimum.accumulate(total), 0)  # never below 0
+        before, after, self.depth = depths[:-1], depths[1:], int(depths[-1])
+        opener = np.maximum.accumulate(np.append(-1, np.where((before == 0) & (after > 0), np.arange(len(marks)), -1)))
+        arrays = np.where(opener < 0, self.array, np.append(marks, 0)[opener] == _OPEN) & (depths > 0)
+        level, self.array = arrays[:-1], bool(arrays[-1])
+        closes = (marks == _CLOSE) | (marks == _BRACE)
+        self.stray |= bool(np.any((marks == _CLOSE) & (before == 0)))
+        between = ((marks == _COMMA) | (marks == _CLOSE)) & (before <= level) | (marks == _RS)
+        between |= ((marks == _OPEN) | (marks == _NEWLINE)) & (before == 0)
+        cuts = between | closes & (after <= level)
+        ends, starts = places[cuts] + ~between[cuts], np.append(0, places[cuts] + 1)
+        rest = int(starts[-1])
+        if len(ends) > len(block) >> 6:  # so many that most may hold nothing: these are left out
+            solid = np.append(0, np.cumsum(np.frombuffer(block.translate(_SOLID), np.uint8), dtype=np.int64))
+            full = solid[ends] > solid[starts[:-1]]
+            full[0] |= begun
+            starts, ends = starts[:-1][full], ends[full]
+        yield from zip(starts.tolist(), ends.tolist())
+        yield rest, None
 
 # %% ../nbs/01_acquire.ipynb #d2ba16fe
 def json_values(stream: io.BufferedReader, label: str, findings: Findings, member: str = "") -> typing.Iterator[Line]:
@@ -986,7 +1005,7 @@ def is_spread(start: bytes) -> bool:
 def reader_of(stream: io.BufferedReader, name: str) -> typing.Callable:
     "What reads `stream`, by how it begins: `json_lines`, `json_values` or `csv_records`; its `name` decides only about a file that is neither."
     start = stream.peek(1 << 16)
-    text = start.lstrip(_BEFORE.replace(b"[", b""))
+    text = start.lstrip(_AROUND)
     names = {n.strip(b' "') for n in text.split(b"\n", 1)[0].strip().split(b",")}
     table = ".csv" in PurePosixPath(name.lower()).suffixes or "projects".encode() in names or len(names & {n.encode() for n in _NEEDED}) > 2
     if table and not text.startswith((b"[", b"{")):
@@ -1136,6 +1155,9 @@ def check_counts(name: str, good: int, findings: Findings, max_rejected: float) 
     raise InputError(f"{name}: {many}: {rejected:,} of {lines:,} lines were rejected, {n:,} of them for: {why}{f' ({where})' if where else ''}{cure}")
 
 # %% ../nbs/01_acquire.ipynb #07d2d249
+MANY_REJECTS = 100_000  # from which on a file is given up as soon as they are more than may be
+
+
 def read_file(
     path: Path, part: Path, keep, kept: int = 1_000, within: Path | None = None, tick=lambda done: None, max_rejected: float = MAX_REJECTED
 ) -> tuple[pd.DataFrame, dict, Findings]:
@@ -1145,8 +1167,14 @@ def read_file(
     more than the share `max_rejected` of the records were rejected, or none is that of a launched project."""
     findings, runs, robots, others, good, index = Findings(kept), set(), Counter(), [], 0, [np.empty((0, 3), np.int64)]
     named = snapshot_time(crawl_name(path.relative_to(within or path.parent)))
+
+    def watch(done):
+        tick(done)
+        if findings.rejected.total() >= MANY_REJECTS:  # to read on would only take time
+            check_counts(path.name, good, findings, max_rejected)
+
     with uncollected(), pa.ipc.new_file(part, _ROWS, options=pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)) as writer:
-        for lines in batches(records(path, findings, tick, within, others), findings):
+        for lines in batches(records(path, findings, watch, within, others), findings):
             good += len(lines)
             at = {run: snapshot_time(run) or named for run in {line.run_id for line in lines}}
             rows = to_batch(lines, [at[line.run_id] for line in lines])
