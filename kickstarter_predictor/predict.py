@@ -726,7 +726,7 @@ def _stored(snapshot: str | Path):
 def score_snapshot(
     snapshot: str | Path, out: Path, model: str | Path | None = None, question: str = "auto", quiet: bool = False
 ) -> dict[str, int]:
-    """Write `id,probability` of every project of `snapshot` (file, folder or pipe; `-` for standard input) to the CSV `out`; {projects, rejected}.
+    """Write `id,probability` of every project of `snapshot` (file, folder or pipe; `-` for standard input) to the CSV `out`; {projects, rejected, not_launched}.
 
     The question `auto` is the crawl's for records of its kind (those that tell of a staff pick) where `model` has an answer to it, and the population's for others."""
     chosen, out = (
@@ -759,7 +759,7 @@ def score_snapshot(
             )
     with atomic(out) as part:
         pd.DataFrame({"id": projects["id"], "probability": p.round(6)}).to_csv(part, index=False)
-    return {"projects": len(projects), "rejected": int(provenance["rejected"].sum())}
+    return {"projects": len(projects), **{k: int(provenance[k].sum()) for k in ("rejected", "not_launched")}}
 
 
 def _answers_crawl(model) -> bool:
@@ -892,7 +892,8 @@ def main(argv: list[str] | None = None) -> int:
             raise InputError("--out: missing; name the CSV that --batch shall write, or - for standard output")
         with atomic(output(args.out)) as part:  # a place that cannot be written is known before the scoring
             counted = score_snapshot(args.batch, part, args.model, args.question)
-        print(f"{counted['projects']:,} projects scored, {counted['rejected']:,} lines rejected: {args.out}", file=sys.stderr)
+        early = f", {counted['not_launched']:,} not launched" if counted["not_launched"] else ""
+        print(f"{counted['projects']:,} projects scored, {counted['rejected']:,} lines rejected{early}: {args.out}", file=sys.stderr)
         return 0
     found = predict(_campaign(args), load_predictor(args.model, "population" if args.question == "auto" else args.question))
     print(json.dumps(asdict(found), indent=1) if args.format == "json" else as_text(found))

@@ -73,7 +73,8 @@ LINES = {
     "a repeat": ([ROWS[3]], 0, 0, 1),
     "a newer record of the same project": ([line(id=4, state="successful", state_changed_at=1551571300)], 0, 0, 1),
     "non-ASCII text": ([line(id=30, name="Böhm – 日本語 🎲")], 1, 0, 0),
-    "a very long name": ([line(id=30, name="x" * 2_000_000)], 1, 0, 0),
+    "a name of two megabytes": ([line(id=30, name="x" * 2_000_000)], 0, 1, 0),
+    "a name of ten thousand characters": ([line(id=30, name="é" * 10_000)], 1, 0, 0),
 }
 
 FILES = {

