@@ -14,7 +14,7 @@ from base64 import b64encode
 from contextlib import ExitStack, contextmanager, nullcontext, redirect_stdout, suppress
 from fnmatch import fnmatchcase
 from functools import cache, wraps
-from io import BytesIO, StringIO
+from io import BytesIO, StringIO, TextIOBase
 from pathlib import Path
 from threading import Thread
 from types import ModuleType
@@ -210,7 +210,7 @@ def atomic(path: Path | str):
             yield part
         with _refusals(path):
             if sink:
-                sink.write(part.read_bytes())
+                sink.write(part.read_text(encoding="utf-8") if isinstance(sink, TextIOBase) else part.read_bytes())
                 sink.flush()
                 return
             if mode := _mode(target):
@@ -266,9 +266,9 @@ def _beside(target: Path):
 def _opened(path: Path):
     "A context that gives the stream to write into, where `path` is no file that could be replaced; else None."
     number = _descriptor(path)
-    if number == 1 and hasattr(sys.stdout, "buffer"):
+    if number == 1 and sys.stdout is not None:  # which may be a notebook's, of text
         sys.stdout.flush()
-        return nullcontext(sys.stdout.buffer)
+        return nullcontext(getattr(sys.stdout, "buffer", sys.stdout))
     if number is not None:
         return os.fdopen(os.dup(number), "wb")
     kind = stat.S_IFMT(_mode(path))
