@@ -663,7 +663,7 @@ def what_if(campaign: Mapping | Campaign, field: str, values, predictor: Predict
         probabilities([to_campaign(given | {field: v}) for v in values], predictor), index=pd.Index(values, name=field), name="probability"
     )
 
-
+# %% ../nbs/07_predict.ipynb #2ae44dc4
 def _missing(value) -> bool:
     "Whether a table has nothing there: None, or a number or time that is not itself."
     return value is None or value is pd.NA or (isinstance(value, (float, np.floating, datetime, np.datetime64)) and value != value)

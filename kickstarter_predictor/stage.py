@@ -17,7 +17,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from fnmatch import fnmatchcase
 from functools import cache, wraps
-from io import BytesIO, StringIO
+from io import BytesIO, StringIO, TextIOBase
 from pathlib import Path
 from threading import Thread
 from types import ModuleType
@@ -221,7 +221,7 @@ def atomic(path: Path | str):
             yield part
         with _refusals(path):
             if sink:
-                sink.write(part.read_bytes())
+                sink.write(part.read_text(encoding="utf-8") if isinstance(sink, TextIOBase) else part.read_bytes())
                 sink.flush()
                 return
             if mode := _mode(target):
@@ -277,9 +277,9 @@ def _beside(target: Path):
 def _opened(path: Path):
     "A context that gives the stream to write into, where `path` is no file that could be replaced; else None."
     number = _descriptor(path)
-    if number == 1 and hasattr(sys.stdout, "buffer"):
+    if number == 1 and sys.stdout is not None:  # which may be a notebook's, of text
         sys.stdout.flush()
-        return nullcontext(sys.stdout.buffer)
+        return nullcontext(getattr(sys.stdout, "buffer", sys.stdout))
     if number is not None:
         return os.fdopen(os.dup(number), "wb")
     kind = stat.S_IFMT(_mode(path))
@@ -680,7 +680,7 @@ def _page_renderer():
 
     return Renderer
 
-
+# %% ../nbs/00_stage.ipynb #90fe64d7
 def to_html(results, method, title: str) -> str:
     "A page of its own: `results` without code, then `method` with it, folded."
     import mistune
