@@ -335,13 +335,16 @@ def _check_ours(path: Path | str, target: Path, ours: typing.Iterable[str]) -> i
     return mode
 
 # %% ../nbs/00_stage.ipynb #c3a31893
-DIGITS = 6  # significant digits of what is printed or written; further ones differ between processors
+DIGITS = 6  # significant digits of what is printed or written: processors differ in further ones
 
 
 def rounded(value, digits: int = DIGITS):
-    "`value` with every float in it, however deep, rounded to `digits` significant digits; numpy scalars become Python's own."
+    """`value` with every float in it, however deep, rounded to `digits` significant digits.
+
+    Whole numbers stay whole, numpy scalars become Python's own, NaN and infinity None."""
     if isinstance(value, dict):
-        return {str(rounded(k, digits) if isinstance(k, float) else k): rounded(v, digits) for k, v in value.items()}
+        key = lambda k: str(rounded(k, digits) if isinstance(k, float) else k)
+        return {key(k): rounded(v, digits) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
         return [rounded(v, digits) for v in value]
     if hasattr(value, "tolist"):
@@ -354,7 +357,7 @@ def rounded(value, digits: int = DIGITS):
 
 
 def write_json(path: Path, value, digits: int = DIGITS) -> None:
-    "Write `value` to `path` atomically: sorted keys, floats rounded to `digits` significant digits, NaN as null."
+    "Write `value` to `path` atomically: sorted keys, floats `rounded` to `digits`, NaN as null."
     with atomic(path) as part:
         part.write_text(json.dumps(rounded(value, digits), indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
 
@@ -431,7 +434,9 @@ def check_params(section: str, values: dict | None, types: dict[str, type]) -> d
     return values
 
 # %% ../nbs/00_stage.ipynb #07c4a7a2
-_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")  # control characters, halves of characters
+_UNPRINTABLE = re.compile(  # control characters, changes of direction, halves of characters
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 _MARKUP = re.compile(
     r"""[\\`*\[\]<|~$]           # code, emphasis, links and images, HTML, columns, formulas
     | (?<![^\W_])_ | _(?![^\W_])  # emphasis
@@ -455,7 +460,7 @@ def escaped(text, most: int = 200) -> str:
 
 # %% ../nbs/00_stage.ipynb #e55e1582
 def _literal(fig) -> None:
-    "Take the texts of `fig` as they are, without mathtext except on logarithmic axes, in lines of at most 80 characters."
+    "Take the texts of `fig` as they are, cut to 80 characters; only logarithmic axes keep mathtext."
     from matplotlib.text import Text
 
     shown = lambda text: "\n".join(brief(line, 80) for line in text.split("\n")[:3])
@@ -465,7 +470,8 @@ def _literal(fig) -> None:
         labels = [tick.label1.get_text() for tick in axis.get_major_ticks()]
         if labels != (short := [shown(text) for text in labels]):
             axis.set_ticks(axis.get_majorticklocs(), short)
-    powers = {text for axis in axes if axis.get_scale() == "log" for text in axis.get_ticklabels(which="both")}
+    logarithmic = [axis for axis in axes if axis.get_scale() == "log"]
+    powers = {text for axis in logarithmic for text in axis.get_ticklabels(which="both")}
     for text in set(fig.findobj(Text)) - powers:
         text.set(parse_math=False, text=shown(text.get_text()))
 
@@ -500,7 +506,9 @@ def _cell(value, digits: int) -> str:
 
 
 def show_table(frame, caption="", digits: int = 3) -> None:
-    "Display the DataFrame `frame`, index left out, floats to `digits`, thousands grouped; text of its columns, cells and `caption` is escaped unless it is Markdown."
+    """Display the DataFrame `frame`, index left out, floats to `digits` decimals, thousands grouped.
+
+    Text of its columns, of its cells and of `caption` is escaped, unless it is IPython's Markdown."""
     from IPython.display import Markdown, display
 
     rows = [[_cell(v, digits) for v in row] for row in frame.itertuples(index=False)]
@@ -511,7 +519,9 @@ def show_table(frame, caption="", digits: int = 3) -> None:
 
 
 def show_findings(*findings: str) -> None:
-    "Display what a reader should take away, one bullet a finding; findings are Markdown, in which text of the data must be `escaped`."
+    """Display what a reader should take away, one bullet a finding.
+
+    Findings are Markdown: text of the data in them must be `escaped`."""
     from IPython.display import Markdown, display
 
     display(Markdown("## Findings\n\n" + "\n".join(f"- {f}" for f in findings)))
@@ -521,7 +531,9 @@ _DECIMAL = re.compile(r"(?<![\w.])(?<!\d:)(\d{1,3}(?:,\d{3})+\.\d+|\d+\.\d+)(e[+
 
 
 def round_text(text: str) -> str:
-    "`text` with every decimal number in it rounded to `DIGITS` significant digits; in columns, which two spaces set apart, it keeps its place."
+    """`text` with every decimal number in it rounded to `DIGITS` significant digits.
+
+    In columns, which two spaces set apart, it keeps its place."""
 
     def short(match):
         number, exponent = match.groups("")
@@ -532,14 +544,17 @@ def round_text(text: str) -> str:
             value = value.quantize(Decimal(1).scaleb(value.adjusted() + 1 - DIGITS))
         whole, _, part = (f"{value:,f}" if "," in number else f"{value:f}").partition(".")
         part = part.rstrip("0") or "0" * (len(whole) < DIGITS)
-        said = f"{whole}.{part}{exponent}" if part or exponent else whole
-        return said.rjust(len(match[0])) if text[match.start() - 2 : match.start()] == "  " else said
+        figure = f"{whole}.{part}{exponent}" if part or exponent else whole
+        in_column = text.endswith("  ", 0, match.start())
+        return figure.rjust(len(match[0])) if in_column else figure
 
     return _DECIMAL.sub(short, text)
 
 # %% ../nbs/00_stage.ipynb #f75e9ce0
 def strip_clocks(nb):
-    "`nb` without what differs from run to run or from machine to machine: timings, execution counts, stderr, memory addresses, how streams were split, digits beyond `DIGITS`."
+    """`nb` without what differs from run to run or from machine to machine.
+
+    That is timings, execution counts, stderr, memory addresses, how streams were split, and digits beyond `DIGITS`."""
     nb = nb.copy()
     nb.metadata = {"kernelspec": nb.metadata.get("kernelspec", {})}
     for cell in nb.cells:
@@ -554,7 +569,8 @@ def strip_clocks(nb):
             if out.output_type == "stream":
                 out.text = _steady(out.text)
             elif "data" in out:
-                out.data = {kind: _steady(v) if kind.startswith("text/") else v for kind, v in out.data.items()}
+                texts = {kind: _steady(v) for kind, v in out.data.items() if kind.startswith("text/")}
+                out.data = {**out.data, **texts}
     return nb
 
 
@@ -591,7 +607,8 @@ def arrange(nb, header: str = "", params: dict | None = None):
     summary, about = about[:1], "\n\n".join(about[1:])
     text = nbformat.v4.new_markdown_cell
     title = [text("\n\n".join([head, *summary, *([f"> {header}"] if header else [])]))]
-    table = "\n".join(f"| {k} | {escaped(redacted(json.dumps(v, ensure_ascii=False)), 2000)} |" for k, v in (params or {}).items())
+    value = lambda v: escaped(redacted(json.dumps(v, ensure_ascii=False)), 2000)
+    table = "\n".join(f"| {k} | {value(v)} |" for k, v in (params or {}).items())
     tail = [text(f"## Why this chapter\n\n{about}")] * bool(about) + [
         text(f"## Parameters\n\n| parameter | value |\n| --- | --- |\n{table}")
     ] * bool(table)
@@ -612,7 +629,8 @@ _MARKDOWN = """{% extends 'markdown/index.md.j2' %}
 
 _PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'">
+<meta http-equiv="Content-Security-Policy"
+ content="default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'">
 <meta name="viewport" content="width=device-width, initial-scale=1"><title>{title}</title>
 <style>
 body {{ font: 16px/1.6 system-ui, sans-serif; color: #1c2430; max-width: 60rem; margin: 2rem auto; padding: 0 1.2rem; }}
@@ -638,8 +656,9 @@ def _exporter():
         from nbconvert import MarkdownExporter
     from traitlets.config import Config
 
-    shown = {"NbConvertBase": {"display_data_priority": ["image/png", "text/markdown", "text/plain"]}}
-    exporter = MarkdownExporter(config=Config(shown), raw_template=_MARKDOWN, optimistic_validation=True)
+    kinds = ["image/png", "text/markdown", "text/plain"]
+    config = Config(NbConvertBase={"display_data_priority": kinds})
+    exporter = MarkdownExporter(config=config, raw_template=_MARKDOWN, optimistic_validation=True)
     exporter.register_filter("escaped", escaped)
     return exporter
 
@@ -655,7 +674,7 @@ def to_markdown(nb, files: str) -> tuple[str, dict[str, bytes]]:
     lines = "\n".join(line.rstrip() for line in text.split("\n"))
     return re.sub(r"\n{3,}", "\n\n", lines).strip() + "\n", figures
 
-
+# %% ../nbs/00_stage.ipynb #8371c1c0
 @cache
 def _page_renderer():
     import mistune
@@ -664,19 +683,21 @@ def _page_renderer():
     from pygments.lexers import PythonLexer
 
     class Renderer(mistune.HTMLRenderer):
-        "HTML of Markdown: HTML in it is text, code is Python's in colours, the images are `figures` {address: bytes of a PNG} and no others."
+        "HTML of Markdown: HTML in it is text, images are `figures` {address: bytes of a PNG} and no others."
 
         def __init__(self, figures: dict[str, bytes]):
             super().__init__()
             self.figures = figures
 
         def block_code(self, code, info=None):
-            return highlight(code, PythonLexer(), HtmlFormatter()) if info else super().block_code(code)
+            coloured = lambda: highlight(code, PythonLexer(), HtmlFormatter())
+            return coloured() if info else super().block_code(code)
 
         def image(self, text, url, title=None):
             if url not in self.figures:
                 return text
-            return super().image(text, f"data:image/png;base64,{b64encode(self.figures[url]).decode()}", title)
+            data = b64encode(self.figures[url]).decode()
+            return super().image(text, f"data:image/png;base64,{data}", title)
 
     return Renderer
 
@@ -689,7 +710,8 @@ def to_html(results, method, title: str) -> str:
     def body(nb, with_code):
         text, figures = _exported(nb, "figures", with_code)
         renderer = _page_renderer()({f"figures/{name}": data for name, data in figures.items()})
-        return mistune.create_markdown(renderer=renderer, plugins=["table", "strikethrough", "url"])(text)
+        plugins = ["table", "strikethrough", "url"]
+        return mistune.create_markdown(renderer=renderer, plugins=plugins)(text)
 
     folded = f"<details><summary>How it was done: the chapter's code</summary>\n{body(method, True)}</details>" if method.cells else ""
     return _PAGE.format(

@@ -128,16 +128,16 @@ BAD = """() => [...document.querySelectorAll('*')].filter(e =>
 def faults(chromium, path) -> tuple[list[str], str, list[str]]:
     "(what the page at `path` did that a report must not, its text, its headings), with the page's own policy switched off."
     context = chromium.new_context(bypass_csp=True)
-    page, said = context.new_page(), []
-    page.on("dialog", lambda d: (said.append(f"a dialog: {d.message}"), d.dismiss()))
-    page.on("request", lambda r: r.url.startswith(("data:", path.parent.as_uri())) or said.append(f"asks {r.url}"))
+    page, faulty = context.new_page(), []
+    page.on("dialog", lambda d: (faulty.append(f"a dialog: {d.message}"), d.dismiss()))
+    page.on("request", lambda r: r.url.startswith(("data:", path.parent.as_uri())) or faulty.append(f"asks {r.url}"))
     page.goto(path.as_uri())
     page.wait_for_timeout(50)
-    if page.evaluate("window.hacked"): said.append("a script ran")
-    said += page.evaluate(BAD)
+    if page.evaluate("window.hacked"): faulty.append("a script ran")
+    faulty += page.evaluate(BAD)
     text, headings = page.evaluate("document.body.textContent"), page.evaluate("[...document.querySelectorAll('h1,h2,h3,h4,h5,h6')].map(h => h.textContent)")
     context.close()
-    return said, text, headings
+    return faulty, text, headings
 
 
 def rendered(path):
@@ -150,11 +150,12 @@ def rendered(path):
 
 def test_hostile_text_is_text_in_every_place(chromium, probe):
     for path in (probe / "00_probe.html", rendered(probe / "00_probe.md")):
-        said, text, headings = faults(chromium, path)
+        faulty, text, headings = faults(chromium, path)
         plain = " ".join(text.split())
-        assert said == [] and headings[:2] == ["Probe & co", "Findings"] and headings[2:] == ["Parameters"]
+        assert faulty == [] and headings[:2] == ["Probe & co", "Findings"] and headings[2:] == ["Parameters"]
         assert [t for t in TEXTS if plain.count(brief(t)) < 4] == [], path.name  # findings, caption, head and cell of a table
-    assert "script-src" not in (policy := re.search(r'Content-Security-Policy" content="(.*?)"', (probe / "00_probe.html").read_text(encoding="utf-8"))[1]) and "default-src 'none'" in policy
+    policy = re.search(r'Content-Security-Policy"\s+content="(.*?)"', (probe / "00_probe.html").read_text(encoding="utf-8"))[1]
+    assert policy.startswith("default-src 'none';") and "script-src" not in policy
 
 
 def test_no_report_does_anything_on_hostile_campaigns(chromium, on_hostile_campaigns):
@@ -163,12 +164,13 @@ def test_no_report_does_anything_on_hostile_campaigns(chromium, on_hostile_campa
     assert set(pages) == {p.stem for p in REPORTS.glob("*.html")} | {p.name for p in REPORTS.glob("*.md")}
     texts = {}
     for name, path in pages.items():
-        said, texts[name], headings = faults(chromium, path)
+        faulty, texts[name], headings = faults(chromium, path)
         expected = re.findall(r"(?m)^#+ (.*)", (REPORTS / f"{name.removesuffix('.md')}.md").read_text(encoding="utf-8"))
         shown = headings if name.endswith(".md") else headings[: len(expected)]
         plain = [h.replace("`", "") for h in expected]
-        assert said == [] and [h for h in shown if h not in plain] == [], name
-    assert TEXTS[0] in texts["03_explore"] and brief(TEXTS[7]) in " ".join(texts["06_evaluate.md"].split()) and TEXTS[1] in texts["01_acquire.md"]
+        assert faulty == [] and [h for h in shown if h not in plain] == [], name
+    everything = " ".join(" ".join(texts.values()).split())
+    assert len([t for t in TEXTS if brief(t, 60).rstrip("…") in everything]) >= 12, "hardly anything hostile was shown"
     assert too_long(on_hostile_campaigns) == []
 
 
