@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .stage import brief, lazy
+from .stage import lazy, one_line
 
 pd = lazy("pandas")
 
@@ -48,7 +48,7 @@ def plot_rates(rates: pd.DataFrame, ax, title: str, xlabel: str = "success rate"
         color="tab:green",
         ecolor="0.7",
     )
-    ax.set_yticks(y, [f"{brief(i, 40)} ({n:,})" for i, n in zip(rates.index, rates["n"])], fontsize=8)
+    ax.set_yticks(y, [f"{one_line(i, 40)} ({n:,})" for i, n in zip(rates.index, rates["n"])], fontsize=8)
     ax.set(title=title, xlabel=xlabel, xlim=(0, 1))
     ax.grid(axis="x", alpha=0.3)
     ax.margins(y=0.02)

@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['log', 'DIGITS', 'PINNED', 'quick_nbformat', 'hollow', 'lazy', 'InputError', 'printable', 'brief', 'redacted',
            'logger', 'command', 'root', 'atomic', 'output', 'atomic_folder', 'rounded', 'write_json', 'read_json',
-           'param', 'sections', 'declared', 'check_params', 'escaped', 'show', 'show_table', 'show_findings',
-           'round_text', 'strip_clocks', 'arrange', 'to_markdown', 'to_html', 'notebook_path', 'pin', 'header',
-           'notebook_shell', 'run_cells', 'write_report', 'run', 'main']
+           'param', 'sections', 'declared', 'check_params', 'one_line', 'escaped', 'show', 'show_table',
+           'show_findings', 'round_text', 'strip_clocks', 'arrange', 'to_markdown', 'to_html', 'notebook_path', 'pin',
+           'header', 'notebook_shell', 'run_cells', 'write_report', 'run', 'main']
 
 # %% ../nbs/00_stage.ipynb #58ae7654
 import ast, errno, gc, html, importlib, json, logging, math, os, re, reprlib, select, shutil, signal, stat, sys, tempfile, threading, time, typing
@@ -448,22 +448,22 @@ _MARKUP = re.compile(
 )
 
 
-def brief(text, most: int = 200) -> str:
+def one_line(text, most: int = 200) -> str:
     "`text` in one line of at most `most` characters, each of them printable."
     line = _UNPRINTABLE.sub("\ufffd", " ".join(str(text)[: 50 * most].split()))
     return line if len(line) <= most else line[: most - 1] + "…"
 
 
 def escaped(text, most: int = 200) -> str:
-    "`text`, made `brief`, as Markdown that shows it as it is."
-    return _MARKUP.sub(r"\\\g<0>", brief(text, most))
+    "`text`, as `one_line` makes it, as Markdown that shows it as it is."
+    return _MARKUP.sub(r"\\\g<0>", one_line(text, most))
 
 # %% ../nbs/00_stage.ipynb #e55e1582
 def _literal(fig) -> None:
     "Take the texts of `fig` as they are, cut to 80 characters; only logarithmic axes keep mathtext."
     from matplotlib.text import Text
 
-    shown = lambda text: "\n".join(brief(line, 80) for line in text.split("\n")[:3])
+    shown = lambda text: "\n".join(one_line(line, 80) for line in text.split("\n")[:3])
     axes = [axis for ax in fig.axes for axis in (ax.xaxis, ax.yaxis)]
     for axis in axes:
         axis.get_ticklabels()  # has the ticks labelled

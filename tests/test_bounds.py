@@ -94,7 +94,7 @@ def read(tmp_path_factory):
         return json.loads(answer)
 
     command = [sys.executable, "-c", READ, str(folder / "good.json"), str(folder / "out.parquet")]
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as reader:
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8") as reader:
         yield read
         reader.stdin.close()
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from conftest import ROOT, call
 from hostile import TEXTS
-from kickstarter_predictor.stage import _UNPRINTABLE, DIGITS, brief, escaped, round_text
+from kickstarter_predictor.stage import _UNPRINTABLE, DIGITS, one_line, escaped, round_text
 from markdown_it import MarkdownIt
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
@@ -153,7 +153,7 @@ def test_hostile_text_is_text_in_every_place(chromium, probe):
         faulty, text, headings = faults(chromium, path)
         plain = " ".join(text.split())
         assert faulty == [] and headings[:2] == ["Probe & co", "Findings"] and headings[2:] == ["Parameters"]
-        assert [t for t in TEXTS if plain.count(brief(t)) < 4] == [], path.name  # findings, caption, head and cell of a table
+        assert [t for t in TEXTS if plain.count(one_line(t)) < 4] == [], path.name  # findings, caption, head and cell of a table
     policy = re.search(r'Content-Security-Policy"\s+content="(.*?)"', (probe / "00_probe.html").read_text(encoding="utf-8"))[1]
     assert policy.startswith("default-src 'none';") and "script-src" not in policy
 
@@ -170,7 +170,7 @@ def test_no_report_does_anything_on_hostile_campaigns(chromium, on_hostile_campa
         plain = [h.replace("`", "") for h in expected]
         assert faulty == [] and [h for h in shown if h not in plain] == [], name
     everything = " ".join(" ".join(texts.values()).split())
-    assert len([t for t in TEXTS if brief(t, 60).rstrip("…") in everything]) >= 12, "hardly anything hostile was shown"
+    assert len([t for t in TEXTS if one_line(t, 60).rstrip("…") in everything]) >= 12, "hardly anything hostile was shown"
     assert too_long(on_hostile_campaigns) == []
 
 
@@ -181,4 +181,4 @@ def test_escaped_shows_what_it_was_given(text):
         html = page.render(before + escaped(text) + after)
         assert not re.search(r"<(?!/?(ul|li|p|strong|table|thead|tbody|tr|th|td)\b)", html), html
         shown = re.sub(r"<[^>]*>", "", html).replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", '"').replace("&amp;", "&")
-        assert brief(text) in shown and not _UNPRINTABLE.search(shown)
+        assert one_line(text) in shown and not _UNPRINTABLE.search(shown)
