@@ -830,7 +830,7 @@ class CsvLines:
             self.again += len(self.taken) - keep
         self.taken, self.size, self.mended = [], 0, set()
 
-
+# %% ../nbs/01_acquire.ipynb #2d432058
 def csv_rows(lines: CsvLines, width: int | None = None) -> typing.Iterator[tuple[int, list[str] | str]]:
     "(line, the cells of a record, or what is wrong with it), blank lines left out. `width` is the number of cells, by default that of the first record."
     csv.field_size_limit(LONGEST)
