@@ -749,10 +749,13 @@ def _decoded(cell: bytes, kind: type):
     "`cell` as `kind`; None if it is not JSON, a ValidationError if it is JSON of another kind."
     try:
         return msgspec.json.decode(cell, type=kind)
-    except msgspec.ValidationError:
-        return _as_kind(msgspec.json.decode(cell), kind)
+    except (msgspec.DecodeError, RecursionError):
+        pass
+    try:
+        value = msgspec.json.decode(cell)
     except (msgspec.DecodeError, RecursionError):
         return None
+    return _as_kind(value, kind)
 
 
 def nested(cell: str, kind: type) -> tuple[typing.Any, str]:
