@@ -226,7 +226,8 @@ class Findings:
     rejects: list = field(default_factory=list)
     filled: Counter = field(default_factory=Counter)
     unreadable: Counter = field(default_factory=Counter)
-    read: int = 0  # bytes of the records so far, good and bad
+    good: int = 0  # records so far, and the bytes that they and the rejected ones were read from
+    read: int = 0
 
     def reject(self, line: int, reason: str, member: str = "") -> None:
         self.rejected[reason] += 1
@@ -1036,6 +1037,7 @@ def records(
             for record in reader_of(stream, member or path.name)(stream, label, found, member):
                 if record.run_id is None:
                     record.run_id = named
+                found.good += 1
                 yield record
 
 # %% ../nbs/01_acquire.ipynb #61cac80b
@@ -1168,17 +1170,16 @@ def read_file(
 
     `keep(ids)` tells which projects are wanted. Returns (index as for `newest`, but for `file`; counts; findings). Raises InputError if
     more than the share `max_rejected` of the records were rejected, or none is that of a launched project."""
-    findings, runs, robots, others, good, index = Findings(kept), set(), Counter(), [], 0, [np.empty((0, 3), np.int64)]
+    findings, runs, robots, others, index = Findings(kept), set(), Counter(), [], [np.empty((0, 3), np.int64)]
     named = snapshot_time(crawl_name(path.relative_to(within or path.parent)))
 
     def watch(done):
         tick(done)
         if findings.rejected.total() >= MANY_REJECTS:  # to read on would only take time
-            check_counts(path.name, good, findings, max_rejected)
+            check_counts(path.name, findings.good, findings, max_rejected)
 
     with uncollected(), pa.ipc.new_file(part, _ROWS, options=pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)) as writer:
         for lines in batches(records(path, findings, watch, within, others), findings):
-            good += len(lines)
             at = {run: snapshot_time(run) or named for run in {line.run_id for line in lines}}
             rows = to_batch(lines, [at[line.run_id] for line in lines])
             count_cells(lines, rows, findings)
@@ -1189,11 +1190,11 @@ def read_file(
             index.append(_index(rows))
             runs |= {*rows["run_id"].unique().to_pylist()} - {None}
             robots.update({robot["values"] or "": robot["counts"] for robot in rows["robot_id"].value_counts().to_pylist()})
-    check_counts(path.name, good, findings, max_rejected)
+    check_counts(path.name, findings.good, findings, max_rejected)
     index = pd.DataFrame(np.concatenate(index), columns=["id", "snapshot", "changed"])
     rejected = findings.rejected.total()
-    counts = {"run_id": ", ".join(sorted(runs)), "lines": good + rejected + findings.not_launched, "rejected": rejected}
-    counts |= {"left_out": good - len(index), "not_launched": findings.not_launched, "repaired": findings.repaired, "robots": dict(robots)}
+    counts = {"run_id": ", ".join(sorted(runs)), "lines": findings.good + rejected + findings.not_launched, "rejected": rejected}
+    counts |= {"left_out": findings.good - len(index), "not_launched": findings.not_launched, "repaired": findings.repaired, "robots": dict(robots)}
     counts |= {"reasons": dict(findings.rejected), "repairs": dict(findings.repairs), "unreadable": unreadable_columns(findings)}
     return index.assign(row=np.arange(len(index))), counts | {"others": others}, findings
 
