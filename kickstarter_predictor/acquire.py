@@ -256,7 +256,7 @@ def reason(error: Exception) -> str:
     if isinstance(error, RecursionError):
         return "nested too deep"
     text = re.sub(r" \((?:byte|char) \d+\)", "", str(error)).replace("`$.data.", "`").replace("`$.", "`")
-    text = text.replace(" - at `$.data`", "").replace(" - at ", " at ")[:200]
+    text = text.replace(" - at `$.data`", "").replace(" - at ", " at ")[:120]
     broken = isinstance(error, msgspec.DecodeError) and not isinstance(error, msgspec.ValidationError)
     return "not JSON: " + text.removeprefix("JSON is malformed: ") if broken else text
 
