@@ -390,7 +390,7 @@ def snapshot_files(source: Path) -> tuple[list[Path], list[Path]]:
 
 # %% ../nbs/01_acquire.ipynb #1ce5297d
 EXPANSION, FREE = 200, 1 << 26  # times its size that a file may unpack to, once it has passed 64 MB
-_DAMAGED = (OSError, zlib.error, isal_zlib.error, lzma.LZMAError, zipfile.BadZipFile, UnicodeDecodeError, RuntimeError, NotImplementedError)
+_DAMAGED = (OSError, zlib.error, isal_zlib.error, lzma.LZMAError, zipfile.BadZipFile, UnicodeDecodeError, OverflowError, RuntimeError, NotImplementedError)
 
 
 class readable:
@@ -832,7 +832,7 @@ class CsvLines:
             self.again += len(self.taken) - keep
         self.taken, self.size, self.mended = [], 0, set()
 
-
+# %% ../nbs/01_acquire.ipynb #734ea037
 def csv_rows(lines: CsvLines, width: int | None = None) -> typing.Iterator[tuple[int, list[str] | str]]:
     "(line, the cells of a record, or what is wrong with it), blank lines left out. `width` is the number of cells, by default that of the first record."
     csv.field_size_limit(LONGEST)
@@ -1858,7 +1858,7 @@ def unpacks(path: Path, name: str) -> str:
             with zipfile.ZipFile(path) as z:
                 bad = z.testzip()
             return f"its member {bad} is damaged" if bad else ""
-    except (EOFError, OSError, zlib.error, isal_zlib.error, zipfile.BadZipFile, UnicodeDecodeError, RuntimeError, NotImplementedError) as e:
+    except (EOFError, OSError, zlib.error, isal_zlib.error, zipfile.BadZipFile, UnicodeDecodeError, OverflowError, RuntimeError, NotImplementedError) as e:
         return f"does not unpack ({str(e).splitlines()[0] if str(e) else type(e).__name__})"
     return ""
 
