@@ -750,12 +750,16 @@ def _decoded(cell: bytes, kind: type):
     "`cell` as `kind`; None if it is not JSON, a ValidationError if it is JSON of another kind."
     try:
         return msgspec.json.decode(cell, type=kind)
+    except msgspec.ValidationError as e:
+        error = e
     except (msgspec.DecodeError, RecursionError):
-        pass
+        return None
     try:
         value = msgspec.json.decode(cell)
     except (msgspec.DecodeError, RecursionError):
-        return None
+        if cell.lstrip().startswith(b"{"):
+            return None
+        raise error from None
     return _as_kind(value, kind)
 
 
