@@ -408,7 +408,7 @@ class readable:
         if isinstance(e, OSError) and e.strerror:
             raise InputError(f"{self.label}: cannot be read ({e.strerror})") from None
         if isinstance(e, _DAMAGED) and not isinstance(e, RecursionError):
-            raise InputError(f"{self.label}: its packed data are damaged ({str(e).splitlines()[0][:100]}); fetch it again") from None
+            raise InputError(f"{self.label}: its packed data are damaged ({(str(e) or type(e).__name__).splitlines()[0][:100]}); fetch it again") from None
 
 
 class Bounded(io.RawIOBase):
