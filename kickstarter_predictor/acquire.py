@@ -257,7 +257,7 @@ def reason(error: Exception) -> str:
     if isinstance(error, RecursionError):
         return "nested too deep"
     text = re.sub(r" \((?:byte|char) \d+\)", "", str(error)).replace("`$.data.", "`").replace("`$.", "`")
-    text = text.replace(" - at `$.data`", "").replace(" - at ", " at ")[:200]
+    text = text.replace(" - at `$.data`", "").replace(" - at ", " at ")[:120]
     broken = isinstance(error, msgspec.DecodeError) and not isinstance(error, msgspec.ValidationError)
     return "not JSON: " + text.removeprefix("JSON is malformed: ") if broken else text
 
@@ -391,7 +391,7 @@ def snapshot_files(source: Path) -> tuple[list[Path], list[Path]]:
 
 # %% ../nbs/01_acquire.ipynb #1ce5297d
 EXPANSION, FREE = 200, 1 << 26  # times its size that a file may unpack to, once it has passed 64 MB
-_DAMAGED = (OSError, zlib.error, isal_zlib.error, lzma.LZMAError, zipfile.BadZipFile, UnicodeDecodeError, RuntimeError, NotImplementedError)
+_DAMAGED = (OSError, zlib.error, isal_zlib.error, lzma.LZMAError, zipfile.BadZipFile, UnicodeDecodeError, OverflowError, RuntimeError, NotImplementedError)
 
 
 class readable:
@@ -409,7 +409,7 @@ class readable:
         if isinstance(e, OSError) and e.strerror:
             raise InputError(f"{self.label}: cannot be read ({e.strerror})") from None
         if isinstance(e, _DAMAGED) and not isinstance(e, RecursionError):
-            raise InputError(f"{self.label}: its packed data are damaged ({str(e).splitlines()[0][:100]}); fetch it again") from None
+            raise InputError(f"{self.label}: its packed data are damaged ({(str(e) or type(e).__name__).splitlines()[0][:100]}); fetch it again") from None
 
 
 class Bounded(io.RawIOBase):
@@ -751,10 +751,17 @@ def _decoded(cell: bytes, kind: type):
     "`cell` as `kind`; None if it is not JSON, a ValidationError if it is JSON of another kind."
     try:
         return msgspec.json.decode(cell, type=kind)
-    except msgspec.ValidationError:
-        return _as_kind(msgspec.json.decode(cell), kind)
+    except msgspec.ValidationError as e:
+        error = e
     except (msgspec.DecodeError, RecursionError):
         return None
+    try:
+        value = msgspec.json.decode(cell)
+    except (msgspec.DecodeError, RecursionError):
+        if cell.lstrip().startswith(b"{"):
+            return None
+        raise error from None
+    return _as_kind(value, kind)
 
 
 def nested(cell: str, kind: type) -> tuple[typing.Any, str]:
@@ -830,7 +837,7 @@ class CsvLines:
             self.again += len(self.taken) - keep
         self.taken, self.size, self.mended = [], 0, set()
 
-# %% ../nbs/01_acquire.ipynb #2d432058
+# %% ../nbs/01_acquire.ipynb #734ea037
 def csv_rows(lines: CsvLines, width: int | None = None) -> typing.Iterator[tuple[int, list[str] | str]]:
     "(line, the cells of a record, or what is wrong with it), blank lines left out. `width` is the number of cells, by default that of the first record."
     csv.field_size_limit(LONGEST)
@@ -2082,7 +2089,7 @@ def _zip_damage(path: Path) -> str:
                     return f"its member {info.filename!r} unpacks to more than {EXPANSION} times its size, which no snapshot does"
             bad = z.testzip()
         return f"its member {printable(bad)} is damaged" if bad else ""
-    except (EOFError, OSError, zlib.error, zipfile.BadZipFile, RuntimeError, NotImplementedError, ValueError) as e:
+    except (EOFError, OSError, OverflowError, zlib.error, zipfile.BadZipFile, RuntimeError, NotImplementedError, ValueError) as e:
         return f"does not unpack ({_plain(e)})"
 
 

@@ -113,6 +113,7 @@ FAULTS = {  # name: (content, what the message says)
     "page.csv": (b"<!DOCTYPE html><title>404</title>", "HTML"),
     "bomb.json.gz": (gzip.compress(BLANK, 9), "200 times"),
     "newlines.json.gz": (gzip.compress((b" " * 1023 + b"\n") * (66 << 10), 9), "200 times"),
+    "long_header.json.gz": (b"\x1f\x8b\x08\x08\0\0\0\0\0\x03" + b"n" * (1 << 20), "damaged"),
     "packed_twice.json.gz": (gzip.compress(gzip.compress(ROWS[0])), "another archive"),
     "truncated.zip": (made(a__csv=GOOD)[:-30], "truncated.zip"),
     "head_only.zip": (b"PK\x03\x04" + b"\0" * 50, "damaged"),
