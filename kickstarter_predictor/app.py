@@ -17,6 +17,7 @@ if __name__ == "__main__" and "ipykernel" not in sys.modules:
 # %% ../nbs/09_app.ipynb #c82937b8
 import argparse, asyncio, errno, ipaddress, json, logging, os, re, resource, signal, subprocess, sys, tempfile, time, traceback
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from http import HTTPStatus
@@ -285,7 +286,7 @@ class Kernels:
         if not task.cancelled():
             self.failed = task.exception() is not None
             if self.failed:
-                log.error("a kernel could not be started: %s", place(task.exception()))
+                log.error("a kernel could not be started: %s (%s)", task.exception(), place(task.exception()))
 
     def fill(self):
         "As many warm kernels as there should be."
@@ -526,14 +527,16 @@ class App(Voila):
         name = made.notebook.metadata.kernelspec.name
         environment = os.environ | {"VOILA_APP_PORT": str(self.port), "JUPYTER_WIDGETS_ECHO": "0"}
         silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}  # what a kernel prints may be a visitor's
-        kernel = await self.kernel_manager.start_kernel(kernel_name=name, path="", env=environment, **silent)
+        launch = asyncio.ensure_future(self.kernel_manager.start_kernel(kernel_name=name, path="", env=environment, **silent))
         try:
+            kernel = await asyncio.shield(launch)  # half a start leaves a process that nobody knows
             html = await made.generate_content_str(kernel, self.kernel_manager.get_kernel(kernel))
             if 'id="form"' not in html:
-                raise RuntimeError("the form is not on the page")
+                raise RuntimeError("its page shows no form; does page/app.ipynb run?")
             return kernel, html
         except BaseException:
-            await self.stop_kernel(kernel, now=True)
+            with suppress(Exception):
+                await self.stop_kernel(await launch, now=True)
             raise
 
     async def stop_kernel(self, kernel: str, now: bool = False):
@@ -582,7 +585,7 @@ class App(Voila):
         sweeps.stop()
         self.server.stop()
         await self.kernels.close()
-        await self.kernel_manager.shutdown_all()
+        await asyncio.gather(*map(self.stop_kernel, self.kernel_manager.list_kernel_ids()), return_exceptions=True)
 
 # %% ../nbs/09_app.ipynb #6829eec4
 SHORT = 24  # bytes of a folder's name: with what Voila and Jupyter append, a socket's path has 78 more

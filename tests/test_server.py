@@ -331,7 +331,7 @@ def test_stopped_in_silence(when, number):
             time.sleep(1)
         children = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(number)
-        assert process.wait(20) in (0, 130, 143, -number)
+        assert process.wait(20) in (0, 130, 143, -number), log.read_text()
         gone, alive = psutil.wait_procs(children, timeout=5)
         assert not alive, "kernels are left"
         written = [line for line in log.read_text().splitlines() if not line.startswith("The form is at")]
