@@ -43,8 +43,8 @@ benchmark: $(READY) ## measure what each part costs, and render reports/11_bench
 worker: $(READY) ## help the stage tune from another terminal or machine: work at its trials in tune.storage (params.yaml) until all are done
 	@python -m kickstarter_predictor.tune worker
 
-app: $(READY) ## serve the form as a web page: make app HOST=127.0.0.1 PORT=8866
-	@python -m kickstarter_predictor.app --host $(or $(HOST),127.0.0.1) --port $(or $(PORT),8866)
+app: $(READY) ## serve the form as a web page: make app HOST=127.0.0.1 PORT=8866 [NAME=example.org, if browsers reach it by a name]
+	@python -m kickstarter_predictor.app --host $(or $(HOST),127.0.0.1) --port $(or $(PORT),8866) $(if $(NAME),--allowed-host '$(NAME)')
 
 lab: $(READY) ## open the notebooks in JupyterLab
 	jupyter lab --notebook-dir . nbs

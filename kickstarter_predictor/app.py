@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ID', 'HEADERS', 'FILES', 'SAID', 'log', 'DRAWN', 'SHORT', 'OPEN', 'Limits', 'Bucket', 'plain', 'place', 'Log',
            'permitted', 'host_name', 'is_address', 'answers_to', 'Guarded', 'Missing', 'Health', 'Files', 'Page',
-           'Seat', 'Kernels', 'Channel', 'log_request', 'Server', 'App', 'short_folder', 'open_files', 'within',
+           'Seat', 'Kernels', 'Line', 'Channel', 'Server', 'App', 'short_folder', 'open_files', 'within',
            'configuration', 'serving', 'serve', 'main']
 
 # %% ../nbs/09_app.ipynb #a043fc90
@@ -15,8 +15,9 @@ if __name__ == "__main__" and "ipykernel" not in sys.modules:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # what follows takes seconds, in which Ctrl-C shall print nothing
 
 # %% ../nbs/09_app.ipynb #c82937b8
-import argparse, asyncio, errno, ipaddress, json, logging, os, re, resource, signal, sys, tempfile, time, traceback
+import argparse, asyncio, errno, ipaddress, json, logging, os, re, resource, signal, subprocess, sys, tempfile, time, traceback
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from http import HTTPStatus
@@ -25,7 +26,6 @@ from pathlib import Path
 from jupyter_client.session import Session
 from tornado.httpserver import HTTPServer
 from tornado.ioloop import PeriodicCallback
-from tornado.log import access_log
 from tornado.web import HTTPError, RequestHandler, StaticFileHandler
 from tornado.websocket import WebSocketHandler
 from traitlets.config import Config
@@ -35,7 +35,7 @@ from voila.notebook_renderer import NotebookRenderer
 
 from .form import PAGE, to_asked
 from .record import default_uri
-from .stage import PINNED, InputError, command
+from .stage import PINNED, InputError, command, logger
 
 # %% ../nbs/09_app.ipynb #6b469829
 @dataclass(frozen=True)
@@ -174,7 +174,7 @@ SAID = {
     500: "The page cannot be shown just now. Try again in a minute.",
     503: "All seats are taken just now. Try again in a minute.",
 }
-log = logging.getLogger(__name__)
+log = logger("app")
 
 
 class Guarded:
@@ -251,13 +251,14 @@ class Page(Guarded, RequestHandler):
 # %% ../nbs/09_app.ipynb #62249bf1
 @dataclass(eq=False)
 class Seat:
-    "A kernel, the page it made, the sockets of that page, and since when there are none."
+    "A kernel, the page it made, the sockets of that page, since when there are none, and what connects them with the kernel."
 
     kernel: str
     html: str
     sockets: set = field(default_factory=set)
     since: float = field(default_factory=time.monotonic)
     leaving: bool = False
+    line: object = None
 
 
 class Kernels:
@@ -285,7 +286,7 @@ class Kernels:
         if not task.cancelled():
             self.failed = task.exception() is not None
             if self.failed:
-                log.error("a kernel could not be started: %s", place(task.exception()))
+                log.error("a kernel could not be started: %s (%s)", task.exception(), place(task.exception()))
 
     def fill(self):
         "As many warm kernels as there should be."
@@ -294,7 +295,7 @@ class Kernels:
 
     async def take(self) -> Seat | None:
         "A seat for a visitor; None if all are taken. Raises what kept a kernel from starting."
-        if len(self.seats) + self.asking >= self.limits.visitors:
+        if len(self.seats) + self.asking >= self.limits.visitors or self.closed:
             return None
         self.asking += 1
         try:
@@ -302,6 +303,8 @@ class Kernels:
             seat.since = time.monotonic()
             self.seats[seat.kernel] = seat
             return seat
+        except asyncio.CancelledError:
+            return None  # the server stops
         finally:
             self.asking -= 1
             asyncio.get_running_loop().call_later(0.2, self.fill)
@@ -339,6 +342,8 @@ class Kernels:
     async def _leave(self, seat):
         for socket in list(seat.sockets):
             socket.close(1011, "the kernel died")
+        if seat.line:
+            seat.line.close()
         try:
             await self.stop(seat.kernel)
         finally:
@@ -353,8 +358,13 @@ class Kernels:
             return "No kernel is ready yet."
 
     async def close(self):
-        "End what is starting."
+        "Take no more visitors, let go of those that are there, and end what is starting."
         self.closed, starting = True, list(self.starting)
+        for seat in self.seats.values():
+            for socket in list(seat.sockets):
+                socket.close(1001, "the server stops")
+            if seat.line:
+                seat.line.close()
         for task in starting:
             task.cancel()
         await asyncio.gather(*starting, return_exceptions=True)
@@ -363,47 +373,26 @@ class Kernels:
 DRAWN = {"answer", "choices", "tries"}
 
 
-class Channel(Guarded, WebSocketHandler):
-    "A browser's connection with its kernel, which carries what is `permitted` one way and what is `DRAWN` the other."
+class Line:
+    "What connects the sockets of a seat with its kernel: one way what is `permitted`, the other what is `DRAWN`."
 
-    async def get(self, kernel):
-        self.limits, self.kernels = self.settings["limits"], self.settings["app"].kernels
-        self.seat = self.kernels.seats.get(kernel)
-        if self.seat is None or self.seat.leaving:
-            raise HTTPError(404)
-        if len(self.seat.sockets) >= self.limits.sockets:
-            raise HTTPError(429)
-        await super().get(kernel)
-
-    def open(self, kernel):
-        manager = self.settings["app"].kernel_manager.get_kernel(kernel)
+    def __init__(self, seat: Seat, manager, limits: Limits):
+        self.seat, self.limits = seat, limits
         self.session = Session(key=manager.session.key, digest_history_size=100)
         self.shell, self.iopub = manager.connect_shell(), manager.connect_iopub()
-        self.bucket, self.heard = Bucket(self.limits.per_second, self.limits.burst), time.monotonic()
-        self.unread = self.unanswered = 0
-        self.watch = PeriodicCallback(self._watch, 1000 * max(1, self.limits.idle // 10))
-        self.watch.start()
-        self.iopub.on_recv(self.on_kernel_message)
-        self.set_nodelay(True)
-        self.seat.sockets.add(self)
+        self.unanswered, self.states = 0, Bucket(1, 5)  # all of the state is long, and is needed once
+        self.iopub.on_recv(self.on_said)
 
-    def on_message(self, message):
-        content = permitted(message) if self.bucket.take() else None
-        if content is None:
-            return self.close(1008, "not allowed, or too much at once")
+    def ask(self, content: dict) -> bool:
+        "Pass on what was asked; False if the kernel has not answered for long."
         if self.unanswered >= self.limits.burst:
-            return self.close(1011, "the kernel does not answer")
-        self.unanswered += 1
-        self.heard = time.monotonic()
-        self.session.send(self.shell, "comm_msg", content)
+            return False
+        if content["data"]["method"] == "update" or self.states.take():
+            self.unanswered += 1
+            self.session.send(self.shell, "comm_msg", content)
+        return True
 
-    def on_ping(self, data):
-        if not self.bucket.take():
-            self.close(1008, "too much at once")
-
-    on_pong = on_ping
-
-    def on_kernel_message(self, frames):
+    def on_said(self, frames):
         "Pass on what a kernel says, if the page draws it."
         self.unanswered = 0
         said = self.session.deserialize(self.session.feed_identities(frames)[1])
@@ -413,7 +402,49 @@ class Channel(Guarded, WebSocketHandler):
         drawn = {k: v for k, v in data["state"].items() if k in DRAWN}
         if drawn:
             content = {"comm_id": said["content"]["comm_id"], "data": {"method": "update", "state": drawn}}
-            self.pass_on(json.dumps({"channel": "iopub", "msg_type": "comm_msg", "content": content}))
+            text = json.dumps({"channel": "iopub", "msg_type": "comm_msg", "content": content})
+            for socket in list(self.seat.sockets):
+                socket.pass_on(text)
+
+    def close(self):
+        self.shell.close()
+        self.iopub.close()
+
+
+class Channel(Guarded, WebSocketHandler):
+    "A browser's connection with its kernel."
+
+    async def get(self, kernel):
+        app, self.limits = self.settings["app"], self.settings["limits"]
+        self.seat = app.kernels.seats.get(kernel)
+        if self.seat is None or self.seat.leaving:
+            raise HTTPError(404)
+        if len(self.seat.sockets) >= self.limits.sockets:
+            raise HTTPError(429)
+        if not self.seat.line:
+            self.seat.line = Line(self.seat, app.kernel_manager.get_kernel(kernel), self.limits)
+        await super().get(kernel)
+
+    def open(self, kernel):
+        self.bucket, self.heard, self.unread = Bucket(self.limits.per_second, self.limits.burst), time.monotonic(), 0
+        self.watch = PeriodicCallback(self._watch, 1000 * max(1, self.limits.idle // 10))
+        self.watch.start()
+        self.set_nodelay(True)
+        self.seat.sockets.add(self)
+
+    def on_message(self, message):
+        content = permitted(message) if self.bucket.take() else None
+        if content is None:
+            return self.close(1008, "not allowed, or too much at once")
+        self.heard = time.monotonic()
+        if not self.seat.line.ask(content):
+            self.close(1011, "the kernel does not answer")
+
+    def on_ping(self, data):
+        if not self.bucket.take():
+            self.close(1008, "too much at once")
+
+    on_pong = on_ping
 
     def pass_on(self, text: str):
         "Send `text`, unless too much waits that was not read."
@@ -432,8 +463,6 @@ class Channel(Guarded, WebSocketHandler):
     def on_close(self):
         if hasattr(self, "watch"):
             self.watch.stop()
-            self.shell.close()
-            self.iopub.close()
             self.seat.sockets.discard(self)
             self.seat.since = time.monotonic()
 
@@ -442,12 +471,6 @@ class Channel(Guarded, WebSocketHandler):
             self.close(1001, "idle")
 
 # %% ../nbs/09_app.ipynb #9dbf4b69
-def log_request(handler) -> None:
-    "One line for what failed on our side; the rest is the proxy's to log."
-    if handler.get_status() >= 500 and not isinstance(handler, Health):
-        access_log.warning("%d %s %s", handler.get_status(), handler.request.method, type(handler).__name__)
-
-
 class Server(HTTPServer):
     "An HTTP server with so many connections at most; the one that has waited longest for a request makes room."
 
@@ -502,15 +525,18 @@ class App(Voila):
         )
         await made.initialize()
         name = made.notebook.metadata.kernelspec.name
-        environment = os.environ | {"VOILA_APP_PORT": str(self.port)}
-        kernel = await self.kernel_manager.start_kernel(kernel_name=name, path="", env=environment)
+        environment = os.environ | {"VOILA_APP_PORT": str(self.port), "JUPYTER_WIDGETS_ECHO": "0"}
+        silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}  # what a kernel prints may be a visitor's
+        launch = asyncio.ensure_future(self.kernel_manager.start_kernel(kernel_name=name, path="", env=environment, **silent))
         try:
+            kernel = await asyncio.shield(launch)  # half a start leaves a process that nobody knows
             html = await made.generate_content_str(kernel, self.kernel_manager.get_kernel(kernel))
             if 'id="form"' not in html:
-                raise RuntimeError("the form is not on the page")
+                raise RuntimeError("its page shows no form; does page/app.ipynb run?")
             return kernel, html
         except BaseException:
-            await self.stop_kernel(kernel, now=True)
+            with suppress(Exception):
+                await self.stop_kernel(await launch, now=True)
             raise
 
     async def stop_kernel(self, kernel: str, now: bool = False):
@@ -558,11 +584,8 @@ class App(Voila):
         await stopped.wait()
         sweeps.stop()
         self.server.stop()
-        for socket in [s for seat in self.kernels.seats.values() for s in seat.sockets]:
-            socket.close(1001, "the server stops")
-            socket.on_close()
         await self.kernels.close()
-        await self.kernel_manager.shutdown_all()
+        await asyncio.gather(*map(self.stop_kernel, self.kernel_manager.list_kernel_ids()), return_exceptions=True)
 
 # %% ../nbs/09_app.ipynb #6829eec4
 SHORT = 24  # bytes of a folder's name: with what Voila and Jupyter append, a socket's path has 78 more
@@ -601,7 +624,7 @@ def configuration(host: str, port: int, base_url: str, limits: Limits, hosts: Ca
         "limits": limits,
         "answers_to": hosts,
         "default_handler_class": Missing,
-        "log_function": log_request,
+        "log_function": lambda handler: None,  # what fails on our side is logged where it fails, the rest is the proxy's to log
         "websocket_max_message_size": limits.message,
         "websocket_ping_interval": limits.ping,
         "websocket_ping_timeout": limits.pong,
@@ -642,8 +665,10 @@ async def serving(host: str, port: int, base_url: str, limits: Limits, allowed: 
 
 def serve(host: str = "127.0.0.1", port: int = 8866, base_url: str = "/", limits: Limits = Limits(), allowed: Iterable[str] = ()) -> None:
     "Serve the page until stopped, to the `allowed` names as well. Raises InputError if the address cannot be had."
-    logging.basicConfig(handlers=[Log(limits.lines)], level=logging.ERROR, force=True)
-    access_log.setLevel(logging.WARNING)
+    handler = Log(limits.lines)
+    for each in (logging.getLogger(), logging.getLogger("kickstarter_predictor")):
+        each.handlers = [handler]
+        each.setLevel(logging.ERROR)
     asyncio.run(serving(host, port, base_url, limits, allowed))
 
 # %% ../nbs/09_app.ipynb #4024be1f

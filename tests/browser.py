@@ -1,13 +1,18 @@
 "The served page, Chromium and axe-core for the tests of the form, and the hostile input they type."
+import asyncio
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
-from urllib.request import urlopen
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -46,14 +51,71 @@ def served(*options: str, env: dict | None = None, command: list[str] | None = N
                         break
                 except OSError:
                     time.sleep(0.1)
-            served.log = log
+            served.log, served.process = log, process
             yield f"http://127.0.0.1:{port}/"
         finally:
-            os.killpg(process.pid, signal.SIGINT)
             try:
+                os.killpg(process.pid, signal.SIGINT)
                 process.wait(20)
+            except ProcessLookupError:
+                pass  # a test has stopped it
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
+
+
+def get(url, method="GET", timeout=60, **headers):
+    try:
+        with urlopen(Request(url, method=method, headers=headers), timeout=timeout) as answer:
+            return answer.status, dict(answer.headers), answer.read().decode()
+    except HTTPError as e:
+        return e.code, dict(e.headers), e.read().decode()
+
+
+def seat_of(html: str) -> tuple[str, str]:
+    "(kernel, model) of a page."
+    return re.search('data-kernel="([^"]+)" data-model="([^"]+)"', html).groups()
+
+
+def run(work):
+    "The result of the coroutine `work`, in a thread: Playwright has a loop in this one."
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()
+
+
+async def talk(site, seat, *messages, origin=None, wait=1.5):
+    "(what comes back on sending `messages` over a new socket, the code it was closed with or None)."
+    from tornado.httpclient import HTTPRequest
+    from tornado.websocket import websocket_connect
+
+    kernel, model = seat
+    url = f"{site.replace('http', 'ws')}api/kernels/{kernel}/channels?session_id=test"
+    socket = await websocket_connect(HTTPRequest(url, headers={"Origin": origin} if origin else {}, connect_timeout=20))
+    said = []
+    for m in messages:
+        try:
+            await socket.write_message(m if isinstance(m, (bytes, str)) else json.dumps(m(model) if callable(m) else m), binary=isinstance(m, bytes))
+        except Exception:
+            break
+    until = time.monotonic() + wait
+    while time.monotonic() < until:
+        try:
+            got = await asyncio.wait_for(socket.read_message(), until - time.monotonic())
+        except TimeoutError:
+            break
+        if got is None:
+            return said, socket.close_code or 1006  # the connection was cut before a code came
+        said.append(json.loads(got))
+    socket.close()
+    return said, None
+
+
+def jupyter(kind, content, channel="shell"):
+    header = {"msg_id": kind, "msg_type": kind, "username": "", "session": "test", "version": "5.3", "date": "2026-01-01T00:00:00Z"}
+    return {"channel": channel, "header": header, "parent_header": {}, "metadata": {}, "content": content, "buffers": []}
+
+
+def to_widget(data):
+    return lambda model: jupyter("comm_msg", {"comm_id": model, "data": data})
 
 
 LONG = "x" * 10_000_000

@@ -1,17 +1,13 @@
 "The form as creators meet it: Chromium on what `make app` serves."
-import asyncio
 import json
 import re
 import shutil
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
-from urllib.error import HTTPError
-from urllib.request import Request, urlopen
 
 import pytest
-from browser import AMOUNTS, AXE, DATES, LENGTHS, ODD, SHOTS, TEXTS, WIDTHS, need, served
+from browser import AMOUNTS, AXE, DATES, FLAGS, LENGTHS, ODD, SHOTS, TEXTS, WIDTHS, get, jupyter, need, run, seat_of, served, talk, to_widget
 from conftest import ROOT, call
 from kickstarter_predictor.experiment import read_log
 
@@ -280,14 +276,6 @@ def test_markup_is_text_everywhere(hostile, text):
 
 
 # What a browser of ours would not do: straight to the server.
-def get(url, method="GET", timeout=60, **headers):
-    try:
-        with urlopen(Request(url, method=method, headers=headers), timeout=timeout) as answer:
-            return answer.status, dict(answer.headers), answer.read().decode()
-    except HTTPError as e:
-        return e.code, dict(e.headers), e.read().decode()
-
-
 def test_nothing_else_is_served(site):
     for path in (
         "api/kernels", "api/contents", "api/sessions", "api/kernelspecs", "api/terminals", "api/status", "api", "voila/files/app.ipynb", "voila/static/", "voila/templates/", "voila/render/app.ipynb", "voila/tree", "tree", "lab",
@@ -313,49 +301,7 @@ def test_headers_and_no_sources(site):
 @pytest.fixture(scope="session")
 def seat(site):
     "(kernel, model) of one visitor whose browser is not ours."
-    return re.search('data-kernel="([^"]+)" data-model="([^"]+)"', get(site)[2]).groups()
-
-
-def run(work):
-    "The result of the coroutine `work`, in a thread: Playwright has a loop in this one."
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(asyncio.run, work).result()
-
-
-async def talk(site, seat, *messages, origin=None, wait=1.5):
-    "(what comes back on sending `messages` over a new socket, the code it was closed with or None)."
-    from tornado.httpclient import HTTPRequest
-    from tornado.websocket import websocket_connect
-
-    kernel, model = seat
-    url = f"{site.replace('http', 'ws')}api/kernels/{kernel}/channels?session_id=test"
-    socket = await websocket_connect(HTTPRequest(url, headers={"Origin": origin} if origin else {}, connect_timeout=20))
-    said = []
-    for m in messages:
-        try:
-            await socket.write_message(m if isinstance(m, (bytes, str)) else json.dumps(m(model) if callable(m) else m), binary=isinstance(m, bytes))
-        except Exception:
-            break
-    until = time.monotonic() + wait
-    while time.monotonic() < until:
-        try:
-            got = await asyncio.wait_for(socket.read_message(), until - time.monotonic())
-        except TimeoutError:
-            break
-        if got is None:
-            return said, socket.close_code or 1006  # the connection was cut before a code came
-        said.append(json.loads(got))
-    socket.close()
-    return said, None
-
-
-def jupyter(kind, content, channel="shell"):
-    header = {"msg_id": kind, "msg_type": kind, "username": "", "session": "test", "version": "5.3", "date": "2026-01-01T00:00:00Z"}
-    return {"channel": channel, "header": header, "parent_header": {}, "metadata": {}, "content": content, "buffers": []}
-
-
-def to_widget(data):
-    return lambda model: jupyter("comm_msg", {"comm_id": model, "data": data})
+    return seat_of(get(site)[2])
 
 
 def test_a_browser_cannot_execute_code(site, seat, tmp_path):
@@ -408,7 +354,7 @@ def test_a_kernel_that_waited_long_in_the_pool_waits_for_its_page():
     with served(command=lambda port: [sys.executable, "-c", start.format(port)]) as url:
         get(url)
         time.sleep(12)  # the next one is warm, and older than a kernel without a page may be
-        seat = re.search('data-kernel="([^"]+)" data-model="([^"]+)"', get(url)[2]).groups()
+        seat = seat_of(get(url)[2])
         time.sleep(2.2)  # two sweeps
         said, closed = run(talk(url, seat, to_widget({"method": "request_state"})))
         assert closed is None and any(s["msg_type"] == "comm_msg" for s in said)

@@ -88,6 +88,8 @@ def test_the_app_is_started_and_watched_as_it_listens():
     health = app.last("HEALTHCHECK")
     assert f":{port}/" in health and compile(json.loads(re.search(r"CMD (\[.*\])", health)[1])[2], "health", "exec")
     assert app.last("VOLUME") == app.last("WORKDIR")
+    composed = COMPOSE["services"]["app"]["command"]
+    assert composed[: len(command)] == command and composed[len(command) :] == ["--allowed-host", "${NAME:-localhost}"]
     assert STAGES["pipeline"].last("CMD") == '["dvc", "repro"]'
 
 
