@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['ID', 'HEADERS', 'FILES', 'SAID', 'log', 'DRAWN', 'SHORT', 'OPEN', 'Limits', 'Bucket', 'plain', 'place', 'Log',
            'permitted', 'host_name', 'is_address', 'answers_to', 'Guarded', 'Missing', 'Health', 'Files', 'Page',
-           'Seat', 'Kernels', 'Line', 'Channel', 'Server', 'App', 'short_folder', 'open_files', 'within',
-           'configuration', 'serving', 'serve', 'main']
+           'Seat', 'Pool', 'Kernels', 'Line', 'Channel', 'Server', 'OnePage', 'App', 'short_folder', 'open_files',
+           'within', 'configuration', 'serving', 'serve', 'main']
 
 # %% ../nbs/09_app.ipynb #a043fc90
 import signal, sys
@@ -260,16 +260,22 @@ class Seat:
     leaving: bool = False
     line: object = None
 
+    def disconnect(self, code: int, reason: str):
+        "Close the sockets, and what connects them with the kernel."
+        for socket in list(self.sockets):
+            socket.close(code, reason)
+        if self.line:
+            self.line.close()
 
-class Kernels:
-    """Those that wait warm, and those that visitors have, by `start() -> (kernel, html)`, `stop(kernel)` and `alive(kernel)`."""
+# %% ../nbs/09_app.ipynb #99a00d9a
+class Pool:
+    "Kernels that start and wait warm, by `start() -> (kernel, html)`, `stop(kernel)` and `alive(kernel)`."
 
     def __init__(self, start: Callable, stop: Callable, alive: Callable, limits: Limits):
         self.start, self.stop, self.alive, self.limits = start, stop, alive, limits
         self.warm: list[asyncio.Task] = []
-        self.seats: dict[str, Seat] = {}
         self.starting: set[asyncio.Task] = set()
-        self.asking, self.failed, self.closed = 0, False, False
+        self.failed, self.closed = False, False
 
     def begin(self) -> asyncio.Task:
         "A kernel that starts."
@@ -293,30 +299,15 @@ class Kernels:
         if not self.closed:
             self.warm += [self.begin() for _ in range(self.limits.pool - len(self.warm))]
 
-    async def take(self) -> Seat | None:
-        "A seat for a visitor; None if all are taken. Raises what kept a kernel from starting."
-        if len(self.seats) + self.asking >= self.limits.visitors or self.closed:
-            return None
-        self.asking += 1
-        try:
-            seat = await self._next()
-            seat.since = time.monotonic()
-            self.seats[seat.kernel] = seat
-            return seat
-        except asyncio.CancelledError:
-            return None  # the server stops
-        finally:
-            self.asking -= 1
-            asyncio.get_running_loop().call_later(0.2, self.fill)
-
-    async def _next(self) -> Seat:
+    async def next(self) -> Seat:
+        "One that lives: the warm one that waits longest, else a new one."
         while self.warm:
-            seat = await self._living(self.warm.pop(0))
+            seat = await self.living(self.warm.pop(0))
             if seat:
                 return seat
         return await self.begin()
 
-    async def _living(self, task) -> Seat | None:
+    async def living(self, task) -> Seat | None:
         "The seat that a warm kernel makes, if it came to life and still is alive."
         try:
             seat = await task
@@ -326,10 +317,42 @@ class Kernels:
             return seat
         await self.stop(seat.kernel)
 
+    async def close(self):
+        "Start no more, and end what is starting."
+        self.closed, starting = True, list(self.starting)
+        for task in starting:
+            task.cancel()
+        await asyncio.gather(*starting, return_exceptions=True)
+
+# %% ../nbs/09_app.ipynb #ca5eb24d
+class Kernels(Pool):
+    "Those of a pool, and the seats of the visitors."
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.seats: dict[str, Seat] = {}
+        self.asking = 0
+
+    async def take(self) -> Seat | None:
+        "A seat for a visitor; None if all are taken. Raises what kept a kernel from starting."
+        if len(self.seats) + self.asking >= self.limits.visitors or self.closed:
+            return None
+        self.asking += 1
+        try:
+            seat = await self.next()
+            seat.since = time.monotonic()
+            self.seats[seat.kernel] = seat
+            return seat
+        except asyncio.CancelledError:
+            return None  # the server stops
+        finally:
+            self.asking -= 1
+            asyncio.get_running_loop().call_later(0.2, self.fill)
+
     async def sweep(self):
         "End those that died or were left, and fill the pool."
         for task in [t for t in self.warm if t.done()]:
-            if not await self._living(task) and task in self.warm:
+            if not await self.living(task) and task in self.warm:
                 self.warm.remove(task)
         for seat in list(self.seats.values()):
             living = await self.alive(seat.kernel)
@@ -340,10 +363,7 @@ class Kernels:
         self.fill()
 
     async def _leave(self, seat):
-        for socket in list(seat.sockets):
-            socket.close(1011, "the kernel died")
-        if seat.line:
-            seat.line.close()
+        seat.disconnect(1011, "the kernel died")
         try:
             await self.stop(seat.kernel)
         finally:
@@ -358,16 +378,10 @@ class Kernels:
             return "No kernel is ready yet."
 
     async def close(self):
-        "Take no more visitors, let go of those that are there, and end what is starting."
-        self.closed, starting = True, list(self.starting)
+        "Take no more visitors, let go of those that are there, and start no more kernels."
         for seat in self.seats.values():
-            for socket in list(seat.sockets):
-                socket.close(1001, "the server stops")
-            if seat.line:
-                seat.line.close()
-        for task in starting:
-            task.cancel()
-        await asyncio.gather(*starting, return_exceptions=True)
+            seat.disconnect(1001, "the server stops")
+        await super().close()
 
 # %% ../nbs/09_app.ipynb #2fea0f18
 DRAWN = {"answer", "choices", "tries"}
@@ -410,7 +424,7 @@ class Line:
         self.shell.close()
         self.iopub.close()
 
-
+# %% ../nbs/09_app.ipynb #06867e8b
 class Channel(Guarded, WebSocketHandler):
     "A browser's connection with its kernel."
 
@@ -497,10 +511,8 @@ class Server(HTTPServer):
         super().on_close(server_conn)
 
 # %% ../nbs/09_app.ipynb #0bc65996
-class App(Voila):
-    "Voila, for one page."
-
-    limits = Limits()
+class OnePage(Voila):
+    "Voila, for the kernels of one page."
 
     def initialize(self, argv=None):
         self.voila_configuration = VoilaConfiguration(parent=self)
@@ -545,6 +557,12 @@ class App(Voila):
 
     async def kernel_alive(self, kernel: str) -> bool:
         return kernel in self.kernel_manager and await self.kernel_manager.is_alive(kernel)
+
+# %% ../nbs/09_app.ipynb #84979fb2
+class App(OnePage):
+    "The server of the page."
+
+    limits = Limits()
 
     def init_handlers(self) -> list:
         base = self.server_url.rstrip("/")
