@@ -10,15 +10,15 @@ __all__ = ['log', 'Time', 'Count', 'Id', 'Text', 'decode', 'COLUMNS', 'SCHEMA', 
            'snapshot_time', 'NotLaunched', 'Findings', 'reason', 'before_launch', 'tidied', 'json_records',
            'snapshot_files', 'readable', 'Bounded', 'open_snapshot', 'check_beginning', 'checked_members', 'Part',
            'parts', 'text_lines', 'bounded_records', 'json_lines', 'structure', 'JsonValues', 'json_values', 'literal',
-           'nested', 'CsvLines', 'csv_rows', 'whole_number', 'csv_record', 'page_column', 'csv_header', 'json_of',
+           'nested', 'CsvLines', 'csv_rows', 'cell_number', 'csv_record', 'page_column', 'csv_header', 'json_of',
            'csv_page', 'csv_records', 'is_spread', 'reader_of', 'crawl_name', 'records', 'newest', 'updated', 'chosen',
            'batches', 'uncollected', 'filled_cells', 'count_cells', 'unreadable_columns', 'unreadable_cells',
            'check_counts', 'read_file', 'How', 'table_of', 'local_tables', 'dask_tables', 'projects_schema',
            'check_schema', 'check_projects', 'acquire', 'amiss', 'describe', 'Transient', 'Changed', 'Damaged', 'Retry',
-           'within', 'faults', 'Version', 'Answer', 'http_time', 'pause_asked', 's3_client', 'Access', 'split_s3',
-           'local', 'asker', 'file_name', 'Pace', 'Stream', 'parts_md5', 'md5', 'matches', 'Passing', 'unpacks',
-           'damage', 'same_file', 'get', 'Offer', 'objects', 'newest_first', 'Target', 'clean_up', 'copy_object',
-           'places', 'mirror', 'wanted', 'main']
+           'within', 'faults', 'Version', 'Answer', 'whole_number', 'http_time', 'pause_asked', 's3_client', 'Access',
+           'split_s3', 'local', 'asker', 'file_name', 'Pace', 'Stream', 'parts_md5', 'md5', 'matches', 'Passing',
+           'unpacks', 'damage', 'same_file', 'get', 'Offer', 'objects', 'newest_first', 'Target', 'clean_up',
+           'copy_object', 'places', 'mirror', 'wanted', 'main']
 
 # %% ../nbs/01_acquire.ipynb #593f6760
 import argparse, ast, base64, codecs, csv, errno, gc, hashlib, io, itertools, json, lzma, math, os, random, re, shutil, socket, stat, sys, tarfile, tempfile, threading, time, typing, uuid, warnings
@@ -868,7 +868,7 @@ _DIGITS = re.compile(r"([+-]?\d{1,20})(?:\.0*)?")
 _EXPONENT = re.compile(r"([+-]?\d)(?:\.(\d{1,20}))?e\+?(\d\d?)", re.I)
 
 
-def whole_number(cell: str, exact: bool = False) -> int:
+def cell_number(cell: str, exact: bool = False) -> int:
     "The whole number written in `cell`, to all digits if `exact`; a ValueError if it is none."
     if m := _DIGITS.fullmatch(cell):
         return int(m[1])
@@ -882,7 +882,7 @@ def whole_number(cell: str, exact: bool = False) -> int:
 def _scalar(column: str, cell: str):
     "What the filled `cell` of `column` says; None if that is infinite and may be left out, a ValueError if it cannot be read."
     if column in _WHOLE:
-        return whole_number(cell, exact=column == "id")
+        return cell_number(cell, exact=column == "id")
     if column in _TRUTH:
         if (truth := _TRUTHS.get(cell.lower())) is None:
             raise ValueError("no truth value")

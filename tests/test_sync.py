@@ -131,6 +131,13 @@ def test_outputs_persist():
     assert all(isinstance(o, dict) and next(iter(o.values()))["persist"] for o in every)
 
 
+@pytest.mark.parametrize("path", sorted(p for p in PACKAGE.glob("*.py") if p.name not in OWN), ids=lambda p: p.stem)
+def test_a_name_is_defined_once(path):
+    "Else the later one silently takes the place of the earlier, for both their callers."
+    names = [n.name for n in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(n, (ast.FunctionDef, ast.ClassDef))]
+    assert sorted(names) == sorted(set(names))
+
+
 def test_nothing_is_unpickled():
     text = "\n".join(p.read_text(encoding="utf-8") for p in PACKAGE.glob("*.py"))
     assert not re.search(r"\bimport (pickle|joblib\b.*load|dill|cloudpickle)|allow_pickle=True|read_pickle|joblib\.load", text)
