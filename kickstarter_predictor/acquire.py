@@ -80,7 +80,7 @@ class Project(Struct, gc=False, kw_only=True):  # fields in the order of the sna
     blurb: Text | None = None
     goal: float
     pledged: float | None = None
-    state: Text
+    state: typing.Annotated[Text, Meta(min_length=1)]
     slug: Text | None = None
     disable_communication: bool | None = None
     country: Text | None = None

@@ -49,6 +49,7 @@ LINES = {
     "id negative": ([line(id=-30)], 0, 1, 0),
     "id too large for 64 bits": ([line(id=2**70)], 0, 1, 0),
     "state missing": ([without("state")], 0, 1, 0),
+    "state empty": ([line(id=30, state="")], 0, 1, 0),
     "goal missing": ([without("goal")], 0, 1, 0),
     "goal a string": ([line(id=30, goal="1000")], 0, 1, 0),
     "goal NaN": ([line(id=30, goal=float("nan"))], 0, 1, 0),
