@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['ID', 'HEADERS', 'FILES', 'SAID', 'log', 'DRAWN', 'SHORT', 'OPEN', 'Limits', 'Bucket', 'plain', 'place', 'Log',
            'permitted', 'host_name', 'is_address', 'answers_to', 'Guarded', 'Missing', 'Health', 'Files', 'Page',
-           'Seat', 'Pool', 'Kernels', 'Line', 'Channel', 'Server', 'OnePage', 'App', 'short_folder', 'open_files',
-           'within', 'configuration', 'serving', 'serve', 'main']
+           'Seat', 'Pool', 'Kernels', 'Line', 'Channel', 'Server', 'listening', 'Maker', 'App', 'short_folder',
+           'open_files', 'within', 'configuration', 'serving', 'serve', 'main']
 
 # %% ../nbs/09_app.ipynb #a043fc90
 import signal, sys
@@ -22,11 +22,12 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
+from socket import SO_SNDBUF, SOL_SOCKET
 
 from jupyter_client.session import Session
 from tornado.httpserver import HTTPServer
 from tornado.ioloop import PeriodicCallback
-from tornado.web import HTTPError, RequestHandler, StaticFileHandler
+from tornado.web import Application, HTTPError, RequestHandler, StaticFileHandler
 from tornado.websocket import WebSocketHandler
 from traitlets.config import Config
 from voila.app import Voila
@@ -260,22 +261,22 @@ class Seat:
     leaving: bool = False
     line: object = None
 
-    def disconnect(self, code: int, reason: str):
+    def let_go(self, code: int, why: str):
         "Close the sockets, and what connects them with the kernel."
         for socket in list(self.sockets):
-            socket.close(code, reason)
+            socket.close(code, why)
         if self.line:
             self.line.close()
 
-# %% ../nbs/09_app.ipynb #99a00d9a
+# %% ../nbs/09_app.ipynb #c79cbf9e
 class Pool:
-    "Kernels that start and wait warm, by `start() -> (kernel, html)`, `stop(kernel)` and `alive(kernel)`."
+    "Kernels that wait warm, made by `start() -> (kernel, html)`; `stop(kernel)` ends one, `alive(kernel)` tells whether it lives."
 
     def __init__(self, start: Callable, stop: Callable, alive: Callable, limits: Limits):
         self.start, self.stop, self.alive, self.limits = start, stop, alive, limits
         self.warm: list[asyncio.Task] = []
         self.starting: set[asyncio.Task] = set()
-        self.failed, self.closed = False, False
+        self.failed = self.closed = False
 
     def begin(self) -> asyncio.Task:
         "A kernel that starts."
@@ -300,7 +301,7 @@ class Pool:
             self.warm += [self.begin() for _ in range(self.limits.pool - len(self.warm))]
 
     async def next(self) -> Seat:
-        "One that lives: the warm one that waits longest, else a new one."
+        "One that is alive: a warm one, else a new one. Raises what kept it from starting."
         while self.warm:
             seat = await self.living(self.warm.pop(0))
             if seat:
@@ -308,7 +309,7 @@ class Pool:
         return await self.begin()
 
     async def living(self, task) -> Seat | None:
-        "The seat that a warm kernel makes, if it came to life and still is alive."
+        "What a warm kernel makes, if it came to life and still is alive."
         try:
             seat = await task
         except Exception:
@@ -317,21 +318,13 @@ class Pool:
             return seat
         await self.stop(seat.kernel)
 
-    async def close(self):
-        "Start no more, and end what is starting."
-        self.closed, starting = True, list(self.starting)
-        for task in starting:
-            task.cancel()
-        await asyncio.gather(*starting, return_exceptions=True)
-
-# %% ../nbs/09_app.ipynb #ca5eb24d
+# %% ../nbs/09_app.ipynb #c6aae7d6
 class Kernels(Pool):
-    "Those of a pool, and the seats of the visitors."
+    "A pool, and the kernels that visitors have."
 
     def __init__(self, *args):
         super().__init__(*args)
-        self.seats: dict[str, Seat] = {}
-        self.asking = 0
+        self.seats, self.asking = {}, 0
 
     async def take(self) -> Seat | None:
         "A seat for a visitor; None if all are taken. Raises what kept a kernel from starting."
@@ -363,7 +356,7 @@ class Kernels(Pool):
         self.fill()
 
     async def _leave(self, seat):
-        seat.disconnect(1011, "the kernel died")
+        seat.let_go(1011, "the kernel died")
         try:
             await self.stop(seat.kernel)
         finally:
@@ -378,10 +371,13 @@ class Kernels(Pool):
             return "No kernel is ready yet."
 
     async def close(self):
-        "Take no more visitors, let go of those that are there, and start no more kernels."
+        "Take no more visitors, let go of those that are there, and end what is starting."
+        self.closed, starting = True, list(self.starting)
         for seat in self.seats.values():
-            seat.disconnect(1001, "the server stops")
-        await super().close()
+            seat.let_go(1001, "the server stops")
+        for task in starting:
+            task.cancel()
+        await asyncio.gather(*starting, return_exceptions=True)
 
 # %% ../nbs/09_app.ipynb #2fea0f18
 DRAWN = {"answer", "choices", "tries"}
@@ -424,19 +420,17 @@ class Line:
         self.shell.close()
         self.iopub.close()
 
-# %% ../nbs/09_app.ipynb #06867e8b
+# %% ../nbs/09_app.ipynb #11e56cc3
 class Channel(Guarded, WebSocketHandler):
     "A browser's connection with its kernel."
 
     async def get(self, kernel):
         app, self.limits = self.settings["app"], self.settings["limits"]
         self.seat = app.kernels.seats.get(kernel)
-        if self.seat is None or self.seat.leaving:
-            raise HTTPError(404)
-        if len(self.seat.sockets) >= self.limits.sockets:
-            raise HTTPError(429)
-        if not self.seat.line:
-            self.seat.line = Line(self.seat, app.kernel_manager.get_kernel(kernel), self.limits)
+        full = self.seat and len(self.seat.sockets) >= self.limits.sockets
+        if self.seat is None or self.seat.leaving or full:
+            raise HTTPError(429 if full else 404)
+        self.seat.line = self.seat.line or Line(self.seat, app.kernel_manager.get_kernel(kernel), self.limits)
         await super().get(kernel)
 
     def open(self, kernel):
@@ -444,12 +438,15 @@ class Channel(Guarded, WebSocketHandler):
         self.watch = PeriodicCallback(self._watch, 1000 * max(1, self.limits.idle // 10))
         self.watch.start()
         self.set_nodelay(True)
+        self.ws_connection.stream.socket.setsockopt(SOL_SOCKET, SO_SNDBUF, self.limits.unread)  # else the system keeps megabytes
         self.seat.sockets.add(self)
 
     def on_message(self, message):
-        content = permitted(message) if self.bucket.take() else None
+        if not self.bucket.take():
+            return self.close(1008, "too much at once")
+        content = permitted(message)
         if content is None:
-            return self.close(1008, "not allowed, or too much at once")
+            return self.close(1008, "not allowed")
         self.heard = time.monotonic()
         if not self.seat.line.ask(content):
             self.close(1011, "the kernel does not answer")
@@ -511,8 +508,20 @@ class Server(HTTPServer):
         super().on_close(server_conn)
 
 # %% ../nbs/09_app.ipynb #0bc65996
-class OnePage(Voila):
-    "Voila, for the kernels of one page."
+def listening(app: Application, host: str, port: int, connections: int) -> Server:
+    "A server of `app` that listens. Raises InputError if the address cannot be had."
+    bounds = {"max_body_size": 1024, "max_header_size": 16384, "idle_connection_timeout": 75, "body_timeout": 10}
+    server = Server(app, connections=connections, **bounds)
+    try:
+        server.listen(port, host)
+    except OSError as e:
+        known = {errno.EADDRINUSE: "is in use; choose another PORT", errno.EACCES: "may not be used; choose a PORT above 1023"}
+        raise InputError(f"{host}:{port} {known.get(e.errno, e.strerror)}") from None
+    return server
+
+# %% ../nbs/09_app.ipynb #a8df6471
+class Maker(Voila):
+    "Voila, as far as it makes a page with a kernel."
 
     def initialize(self, argv=None):
         self.voila_configuration = VoilaConfiguration(parent=self)
@@ -558,9 +567,9 @@ class OnePage(Voila):
     async def kernel_alive(self, kernel: str) -> bool:
         return kernel in self.kernel_manager and await self.kernel_manager.is_alive(kernel)
 
-# %% ../nbs/09_app.ipynb #84979fb2
-class App(OnePage):
-    "The server of the page."
+# %% ../nbs/09_app.ipynb #690b95e1
+class App(Maker):
+    "Voila, for one page."
 
     limits = Limits()
 
@@ -574,22 +583,7 @@ class App(OnePage):
         ]
 
     def listen(self):
-        server = Server(
-            self.app,
-            connections=self.limits.connections,
-            max_body_size=1024,
-            max_header_size=16384,
-            idle_connection_timeout=75,
-            body_timeout=10,
-        )
-        try:
-            server.listen(self.port, self.ip)
-        except OSError as e:
-            why = {errno.EADDRINUSE: "is in use; choose another PORT", errno.EACCES: "may not be used; choose a PORT above 1023"}.get(
-                e.errno, e.strerror
-            )
-            raise InputError(f"{self.ip}:{self.port} {why}") from None
-        self.server = server
+        self.server = listening(self.app, self.ip, self.port, self.limits.connections)
         print(f"The form is at http://{self.ip}:{self.port}{self.base_url} (Ctrl-C stops it)", flush=True)
 
     async def run(self, stopped: asyncio.Event):
