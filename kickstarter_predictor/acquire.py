@@ -375,6 +375,22 @@ SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".gz", ".zip")
 PACKED = (".tar", ".tgz", ".tbz2", ".txz", ".bz2", ".xz", ".zst", ".7z", ".rar")  # refused by name: they may hold snapshots
 
 
+def _files(folder: Path) -> typing.Iterator[Path]:
+    "The files under `folder`, by name, its hidden ones left out; what cannot be read is an error, what is no file is named in the log."
+
+    def stop(e):
+        raise e
+
+    for above, folders, names in os.walk(folder, onerror=stop):
+        linked = {n for n in folders if os.path.islink(os.path.join(above, n))}
+        folders[:] = sorted(n for n in folders if not n.startswith(".") and n not in linked)
+        for path in (Path(above) / n for n in sorted({*names, *linked}) if not n.startswith(".")):
+            if path.is_file():
+                yield path
+            else:
+                log.warning("%s: is no file but a link, pipe or device; left out", path)
+
+
 def snapshot_files(source: Path) -> tuple[list[Path], list[Path]]:
     "(snapshots, other files) under `source`, a file or a folder, by name; hidden files are passed over."
     source = Path(source)
@@ -382,7 +398,10 @@ def snapshot_files(source: Path) -> tuple[list[Path], list[Path]]:
         raise InputError(f"{source.name}: there is no such file or folder; `dvc repro` fetches it as data.dvc says")
     if source.is_file():
         return [source], []
-    files = sorted(p for p in source.rglob("*") if p.is_file() and not any(part.startswith(".") for part in p.relative_to(source).parts))
+    try:
+        files = sorted(_files(source))
+    except OSError as e:
+        raise InputError(f"{e.filename}: cannot be read ({e.strerror})") from None
     is_snapshot = lambda p: p.suffix.lower() in SUFFIXES + PACKED
     snapshots = [*filter(is_snapshot, files)]
     if not snapshots:
@@ -2501,22 +2520,6 @@ def _verify(target: Target, total: int, etags: set[str], etag: str) -> None:
     log.info("%s: %s bytes, verified", target, f"{total:,}")
 
 # %% ../nbs/01_acquire.ipynb #2a201701
-def _files(folder: Path) -> typing.Iterator[Path]:
-    "The files under `folder`, by name, its hidden ones left out; what cannot be read is an error, what is no file is named in the log."
-
-    def stop(e):
-        raise e
-
-    for above, folders, names in os.walk(folder, onerror=stop):
-        linked = {n for n in folders if os.path.islink(os.path.join(above, n))}
-        folders[:] = sorted(n for n in folders if not n.startswith(".") and n not in linked)
-        for path in (Path(above) / n for n in sorted({*names, *linked}) if not n.startswith(".")):
-            if path.is_file():
-                yield path
-            else:
-                log.warning("%s: is no file but a link, pipe or device; left out", path)
-
-
 def places(source: str, access: Access = Access(), retry: Retry = Retry(), client=None) -> list[tuple[str, str]]:
     "(place, name) of every object that `source` stands for: a URL, an s3:// object or prefix, a file, or a folder (its hidden files left out)."
     if source.startswith("s3://"):

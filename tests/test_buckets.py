@@ -19,7 +19,8 @@ from pathlib import Path
 import pytest
 from conftest import KEYS, call, free_ports, rclone_command, started
 from flaky import OddS3, Site, page, proxied, until
-from kickstarter_predictor.acquire import main
+from kickstarter_predictor.acquire import main, snapshot_files
+from kickstarter_predictor.stage import InputError
 
 MB = 1 << 20
 PACKED = gzip.compress(random.Random(0).randbytes(2 * MB), 1)
@@ -729,6 +730,16 @@ def test_without_permission(site, rclone, bucket_of_rclone, run, as_nobody):
     code, _, err = run("get", site.url("a.json.gz"), as_nobody / "in" / "open")
     assert code == 1 and "permission denied" in err.lower() and names(as_nobody / "in" / "open") == ["a.json"]
     for folder in ("open", "closed"): (as_nobody / "in" / folder).chmod(0o700)
+
+
+def test_a_folder_of_snapshots_that_may_not_be_read(as_nobody):
+    "A run on half of the data would look like a run on all of them."
+    for name in ("in/open", "in/closed"): (as_nobody / name).mkdir(parents=True)
+    for name in ("in/open/a.json", "in/closed/b.json"): (as_nobody / name).write_bytes(b"{}")
+    (as_nobody / "in" / "closed").chmod(0)
+    with pytest.raises(InputError, match="in/closed: cannot be read"): snapshot_files(as_nobody / "in")
+    (as_nobody / "in" / "closed").chmod(0o700)
+    assert [p.name for p in snapshot_files(as_nobody / "in")[0]] == ["b.json", "a.json"]
 
 
 @pytest.fixture
