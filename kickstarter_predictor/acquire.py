@@ -598,7 +598,9 @@ _AROUND = b" \t\r\n,\x1e\xef\xbb\xbf"  # what may stand around a record on its l
 
 def _bare(line: bytes) -> bytes:
     "The record on the `line` of JSON lines, or of an array of a record a line, of which it may bear a bracket."
-    return line.strip(_AROUND).removeprefix(b"[").removesuffix(b"]").strip(_AROUND)
+    text = line.strip(_AROUND)
+    inner = text.removeprefix(b"[").removesuffix(b"]").strip(_AROUND)
+    return inner if inner or len(text) < 2 else text  # an empty array is no bracket, but something that is no record
 
 
 def _object_keys(text: bytes) -> set[str] | None:

@@ -361,3 +361,12 @@ def test_full_disk(what, tiny_disk, sample, tmp_path, monkeypatch):
     assert out.read_bytes() == kept and [p.name for p in tiny_disk.iterdir()] == (["projects.parquet"] if what == "the table" else [])
     acquire(tmp_path / "old.json", out, quiet=True)
     assert out.read_bytes() == kept
+
+
+@pytest.mark.parametrize("line, rejected", [("[]", 1), ("[ ]", 1), ("[,]", 1), ("null", 1), ('""', 1), ("[1]", 1), ("{}", 1), ("[", 0), ("]", 0), ("", 0), (",", 0)])
+def test_a_line_without_a_record_is_counted(line, rejected, tmp_path):
+    "But for what only separates or encloses records."
+    good = [json.dumps({"data": PROJECT | {"id": i}}) for i in range(1, 9)]
+    (tmp_path / "a.json").write_text("\n".join([*good[:4], line, *good[4:]]), encoding="utf-8")
+    provenance, _ = acquire(tmp_path / "a.json", tmp_path / "o.parquet", quiet=True)
+    assert provenance[["lines", "rejected", "projects"]].values.tolist() == [[8 + rejected, rejected, 8]]
