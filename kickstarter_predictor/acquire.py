@@ -514,7 +514,7 @@ def _overlaps(infos: list[zipfile.ZipInfo]) -> zipfile.ZipInfo | None:
 
 def checked_members(archive: zipfile.ZipFile, label: str) -> tuple[list[zipfile.ZipInfo], list[str]]:
     "(snapshots, names of other files) of `archive`, by name; an InputError that names `label` and the member if it is not safe to read."
-    infos, size = [i for i in archive.infolist() if not i.is_dir()], archive.fp.seek(0, io.SEEK_END)
+    infos, size = [i for i in archive.infolist() if not i.filename.endswith("/")], archive.fp.seek(0, io.SEEK_END)
     said = lambda info, what: InputError(f"{label}: {info.orig_filename.encode('unicode_escape').decode()[:100]} {what}")
     for info in archive.infolist():
         if _outside(info):
@@ -1248,7 +1248,7 @@ def table_of(path: Path, to: Path | str, how: How, tick=lambda done: None) -> tu
         with tempfile.TemporaryDirectory(prefix="acquire-") as tmp:
             (bucket, key), part = split_s3(to), Path(tmp) / "part.arrow"
             found = read(part=part)
-            copy_object(str(part), Target(Access().client(bucket), bucket, key), quiet=True)
+            copy_object(str(part), Target(Access().client(bucket), bucket, key), quiet=True, there=False)
         return found
     with atomic(Path(to)) as part:
         return read(part=part)

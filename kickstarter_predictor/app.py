@@ -578,6 +578,7 @@ class App(Maker):
         sweeps = PeriodicCallback(self.kernels.sweep, 1000 * max(1, self.limits.alone // 4))
         sweeps.start()
         await stopped.wait()
+        logging.disable()  # what fails from here on fails because it is being stopped
         sweeps.stop()
         self.server.stop()
         await self.kernels.close()

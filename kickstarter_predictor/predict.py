@@ -5,7 +5,7 @@
 # %% ../nbs/07_predict.ipynb #955f4529
 from __future__ import annotations
 
-import argparse, ctypes, json, math, os, runpy, shutil, sys, tempfile, weakref
+import argparse, ctypes, json, math, os, re, runpy, shutil, sys, tempfile, weakref
 from collections import Counter
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
@@ -424,7 +424,8 @@ def load_predictor(folder: str | Path | None = None, question: str = "population
     except InputError as e:
         raise InputError(f"{place}: {e}; {remedy}") from None
     except _UNREADABLE as e:
-        why = printable(getattr(e, "strerror", None) or str(e))[:100]
+        why = getattr(e, "strerror", None) or re.sub(r"^\[[\d:]+\] \S+:\d+: ", "", str(e))  # XGBoost's clock and source line
+        why = printable(why)[:100]
         raise InputError(f"{place}: its model cannot be read ({type(e).__name__}: {why}); {remedy}") from None
     if not found:
         raise InputError(f"{place}: holds no model for the question {question!r}; run `dvc repro` to make one, or name another folder")

@@ -33,7 +33,7 @@ def stopped(project, said, before):
 def test_a_refresh_that_is_worse_is_stopped_and_the_next_comes_in(project, site, tmp_path):
     before = state(project)
     for data, said in ((crawl(70, 0.9), "70 projects, 30.0% fewer than 100; refresh.max_shrink"), (crawl(100, 0.87), "ROC AUC falls by 0.0300"),
-                       (crawl(100, 0.9, state=7), "holds no project; its 100 lines were rejected")):
+                       (crawl(100, 0.9, state=7), "holds no project: 100 of 100 lines were rejected")):
         site.files["a.json.gz"] = data
         stopped(project, said, before)
     site.files["a.json.gz"], site.faults = crawl(120, 0.91), [{"status": 404}] * 9

@@ -370,3 +370,12 @@ def test_a_line_without_a_record_is_counted(line, rejected, tmp_path):
     (tmp_path / "a.json").write_text("\n".join([*good[:4], line, *good[4:]]), encoding="utf-8")
     provenance, _ = acquire(tmp_path / "a.json", tmp_path / "o.parquet", quiet=True)
     assert provenance[["lines", "rejected", "projects"]].values.tolist() == [[8 + rejected, rejected, 8]]
+
+
+def test_a_member_without_a_name(tmp_path):
+    "Of an archive that was damaged: found by fuzzing."
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr(zipfile.ZipInfo(""), "x")
+        archive.writestr("a.json", json.dumps({"data": PROJECT}))
+    provenance, _ = acquire(tmp_path / "a.zip", tmp_path / "o.parquet", quiet=True)
+    assert provenance["projects"].sum() == 1
