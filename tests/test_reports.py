@@ -43,6 +43,12 @@ def test_no_number_has_digits_to_spare():
     assert too_long(REPORTS) == []
 
 
+def test_no_report_names_a_temporary_file():
+    "Its name is another one in each run."
+    pages = [p for p in REPORTS.rglob("*") if p.suffix in (".md", ".html", ".json")]
+    assert pages and [p.name for p in pages if re.search(r"/tmp/tmp\w{8}", p.read_text(encoding="utf-8"))] == []
+
+
 @pytest.mark.parametrize("shown", [repr((1 / 7, [2e3 / 3], {"a": 1e-6 / 7})), f"{1e9 / 7:,}", f"x={-1 / 7!r};", f'{{"a":{1 / 7},"b":[{2 / 3},{1e-9 / 7}]}}', f"{1e17 / 7} {100 / 7:.20f}%", f"{1 + 2**-50!r}"])
 def test_round_text(shown):
     numbers = lambda text: [float(n.replace(",", "")) for n in re.findall(r"-?\d[\d,]*\.?\d*(?:e[+-]?\d+)?", text)]
