@@ -5,6 +5,8 @@ READY := $(VENV)/.ready
 # The environment's own commands first, so that `python` in dvc.yaml is its Python.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
+# The same encoding whatever the locale of the caller.
+export PYTHONUTF8 := 1
 
 .PHONY: help reproduce test reports run model verify refresh benchmark worker app lab sample export lock clean
 
