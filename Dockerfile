@@ -1,5 +1,5 @@
 # The form as a web page (target app, the default), and the pipeline (target pipeline).
-# Every package comes from requirements.lock and is checked by its hash; whatever is installed later comes from those files alone.
+# Every package comes from requirements.lock and is checked by its hash; later steps install from those files alone.
 FROM python:3.11-slim-bookworm AS wheels
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /src
@@ -37,14 +37,14 @@ FROM python:3.11-slim-bookworm AS app
 RUN useradd --uid 10001 --no-create-home --home-dir /tmp creator \
  && install -d -o 10001 -g 10001 /data
 COPY --from=environment /opt/app /opt/app
-# What is written at all goes to /data (the tries) and /tmp (Jupyter's own): the rest may be read-only.
+# Only /data (recorded requests) and /tmp (Jupyter's files) are written: the rest may be read-only.
 ENV PATH=/opt/app/bin:/usr/local/bin:/usr/bin:/bin HOME=/tmp PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
     SQLALCHEMY_DATABASE_URI=sqlite:////data/campaigns.sqlite KICKSTARTER_SPOOL=/data/spool
 VOLUME /data
 WORKDIR /data
 USER 10001:10001
 EXPOSE 8866
-# The server says so itself, without a kernel.
+# /health starts no kernel.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=60s \
   CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8866/health', timeout=4)"]
 CMD ["python", "-m", "kickstarter_predictor.app", "--host", "0.0.0.0", "--port", "8866"]

@@ -1,5 +1,5 @@
 // The form's view, the same in JupyterLab (through anywidget) and on the page (through page.js).
-// It sends `asked` {seq, visitor, keep, fields} and draws `answer` and `tries`; the kernel checks and predicts.
+// It sends `request` {seq, visitor, predict, keep, fields} and draws `answer` and `history`; the kernel checks and predicts.
 // Text goes into the document as text nodes only.
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -40,9 +40,9 @@ const memory = {
 };
 function visitor() {
   const key = "kickstarter-predictor-visitor";
-  const made = memory.get("localStorage", key) ?? Array.from(crypto.getRandomValues(new Uint8Array(16)), (b) => b.toString(16).padStart(2, "0")).join("");
-  memory.set("localStorage", key, made);
-  return made;
+  const id = memory.get("localStorage", key) ?? Array.from(crypto.getRandomValues(new Uint8Array(16)), (b) => b.toString(16).padStart(2, "0")).join("");
+  memory.set("localStorage", key, id);
+  return id;
 }
 
 // ---- the fields -------------------------------------------------------------------------------
@@ -181,8 +181,8 @@ function advised(advice) {
 function render({ model, el }) {
   forms += 1;
   const choices = model.get("choices"), by = fields(choices), list = Object.values(by), who = visitor();
-  let seq = 0, waiting = 0, timer = 0; // one question is on its way at a time
-  let again = false, asked = false, keep = false, keeping = false;
+  let seq = 0, waiting = 0, timer = 0; // one request is on its way at a time
+  let again = false, predict = false, keep = false, keeping = false;
   const touched = new Set();
 
   const button = h("button", { type: "submit", class: "kp-main" }, "Show my chances");
@@ -195,7 +195,7 @@ function render({ model, el }) {
   const spoken = h("p", { class: "kp-sr", role: "status" });
   const about = h("p", { class: "kp-about" });
   const panel = h("section", { class: "kp-answer", id: `kp${forms}-answer`, "aria-label": "The answer", tabindex: "-1" }, answer, spoken, about);
-  const earlier = h("section", { class: "kp-tries", "aria-label": "Your earlier tries" });
+  const earlier = h("section", { class: "kp-history", "aria-label": "Your earlier requests" });
   const summary = h("button", { type: "button", class: "kp-summary", hidden: true, onclick: () => { panel.scrollIntoView(); panel.focus({ preventScroll: true }); } });
   const stored = h("p", { class: "kp-stored" });
   const root = h("div", { class: "kp" }, h("div", { class: "kp-columns" }, form, panel), earlier, stored, summary);
@@ -204,12 +204,12 @@ function render({ model, el }) {
     s("path", { d: "M10 60a50 50 0 0 1 100 0", class: "kp-arc" }), s("path", { d: "M60 60l26-34", class: "kp-hand" }), s("circle", { cx: 60, cy: 60, r: 5 })), h("p", {}, text));
 
   const values = () => Object.fromEntries(list.map((f) => [f.key, typeof f.get() === "string" ? whole(f.get().slice(0, LONGEST)) : f.get()]));
-  function put(given) {
-    for (const f of list) if (f.key !== "category") f.set(given[f.key]);
+  function put(typed) {
+    for (const f of list) if (f.key !== "category") f.set(typed[f.key]);
     by.parent.follow();
-    by.category.set(given.category);
+    by.category.set(typed.category);
     for (const f of list) f.count();
-    if (given.link) folds.link.open = true;
+    if (typed.link) folds.link.open = true;
   }
 
   function send() {
@@ -217,13 +217,13 @@ function render({ model, el }) {
     if (waiting) { again = true; return; }
     seq += 1;
     root.dataset.sent = seq;
-    waiting = setTimeout(() => { status.textContent = "No answer yet. Trying again …"; lost(); }, 8000);
+    waiting = setTimeout(() => { status.textContent = "No answer yet. Trying again …"; resend(); }, 8000);
     keeping = keep;
     keep = false;
-    model.set("asked", { seq, visitor: who, keep: keeping, asked, fields: values() });
+    model.set("request", { seq, visitor: who, keep: keeping, predict, fields: values() });
     model.save_changes();
   }
-  function lost() { clearTimeout(waiting); waiting = 0; keep ||= keeping; send(); }
+  function resend() { clearTimeout(waiting); waiting = 0; keep ||= keeping; send(); }
   function soon() { root.dataset.sent = "soon"; clearTimeout(timer); timer = setTimeout(send, PAUSE); }
 
   function got() {
@@ -232,12 +232,12 @@ function render({ model, el }) {
     clearTimeout(waiting);
     waiting = 0;
     const errors = a.errors ?? {}, wrong = list.filter((f) => errors[f.key]);
-    for (const f of list) f.show(asked || touched.has(f.key) ? errors[f.key] : null);
+    for (const f of list) f.show(predict || touched.has(f.key) ? errors[f.key] : null);
     for (const f of wrong) if (folds[f.key]) folds[f.key].open = true;
     if (keeping && wrong.length) wrong[0].input.focus();
     keeping = false;
-    const n = wrong.filter((f) => asked || touched.has(f.key)).length;
-    status.textContent = a.trouble ?? (asked && n ? `${n} field${n === 1 ? " needs" : "s need"} a look.` : "");
+    const n = wrong.filter((f) => predict || touched.has(f.key)).length;
+    status.textContent = a.trouble ?? (predict && n ? `${n} field${n === 1 ? " needs" : "s need"} a look.` : "");
     draw(a);
     if (again) { again = false; send(); }
   }
@@ -247,27 +247,27 @@ function render({ model, el }) {
     root.classList.toggle("kp-answered", good);
     if (a.advice) {
       answer.replaceChildren(...advised(a.advice));
-      button.textContent = "Keep this try";
+      button.textContent = "Keep for comparison";
       spoken.textContent = "";
     } else if (good) {
       answer.replaceChildren(...drawn(a).filter(Boolean));
-      button.textContent = "Keep this try";
+      button.textContent = "Keep for comparison";
       summary.replaceChildren(h("b", {}, percent(a.probability)), h("span", {}, a.low == null ? "chance of success" : `chance · ${Math.round(100 * a.low)} to ${percent(a.high)}`), h("span", { class: "kp-more" }, "Why?"));
       clearTimeout(draw.timer);
       draw.timer = setTimeout(() => { spoken.textContent = sentence(a); }, 700);
     } else {
-      answer.replaceChildren(blank(asked ? "No prediction: some fields need a look first." : "Describe your campaign and press “Show my chances”. A name, a goal and a category are enough; the more, the better."));
+      answer.replaceChildren(blank(predict ? "No prediction: some fields need a look first." : "Describe your campaign and press “Show my chances”. A name, a goal and a category are enough; the more, the better."));
       spoken.textContent = "";
       button.textContent = "Show my chances";
     }
     root.dataset.seq = a.seq;
   }
 
-  function drawTries() {
-    const t = model.get("tries") ?? {}, rows = t.visitor === who ? t.rows ?? [] : [];
+  function drawHistory() {
+    const t = model.get("history") ?? {}, rows = t.visitor === who ? t.rows ?? [] : [];
     earlier.hidden = !rows.length && !t.note;
-    const back = (r) => { asked = true; by.currency.chosen = true; put({ ...EMPTY, ...r.fields }); send(); form.scrollIntoView({ block: "nearest" }); by.name.input.focus({ preventScroll: true }); };
-    earlier.replaceChildren(h("h2", {}, "Your earlier tries"),
+    const back = (r) => { predict = true; by.currency.chosen = true; put({ ...EMPTY, ...r.fields }); send(); form.scrollIntoView({ block: "nearest" }); by.name.input.focus({ preventScroll: true }); };
+    earlier.replaceChildren(h("h2", {}, "Your earlier requests"),
       h("ul", {}, rows.map((r) => h("li", {},
         h("b", { class: "kp-p" }, r.probability == null ? "–" : percent(r.probability)),
         h("span", { class: "kp-what" }, h("strong", {}, r.fields.name), h("span", {}, `${money(+r.fields.goal, r.fields.currency)} · ${r.fields.days} days · ${r.fields.category || r.fields.parent}`)),
@@ -290,10 +290,10 @@ function render({ model, el }) {
     const f = list.find((f) => f.node.contains(event.target));
     if (f && !touched.has(f.key) && f.get() !== "" && f.get() != null) { touched.add(f.key); send(); }
   });
-  form.addEventListener("submit", (event) => { event.preventDefault(); asked = keep = true; send(); });
+  form.addEventListener("submit", (event) => { event.preventDefault(); predict = keep = true; send(); });
   form.addEventListener("reset", (event) => {
     event.preventDefault();
-    asked = by.currency.chosen = false;
+    predict = by.currency.chosen = false;
     touched.clear();
     put({ ...EMPTY, launch: later(30) });
     memory.set("sessionStorage", "kickstarter-predictor-draft", "");
@@ -306,12 +306,12 @@ function render({ model, el }) {
   try { draft = JSON.parse(memory.get("sessionStorage", "kickstarter-predictor-draft")) ?? {}; } catch { /* none, or not ours */ }
   put({ ...EMPTY, launch: later(30), ...draft });
   draw({ seq: 0 });
-  drawTries();
+  drawHistory();
   el.replaceChildren(root);
   new IntersectionObserver(([seen]) => { summary.hidden = seen.intersectionRatio > 0.15; }, { threshold: [0, 0.15, 0.3] }).observe(answer);
   model.on("change:answer", got);
-  model.on("change:tries", drawTries);
-  model.on("change:choices", lost); // a new kernel
+  model.on("change:history", drawHistory);
+  model.on("change:choices", resend); // a new kernel
   send();
 }
 

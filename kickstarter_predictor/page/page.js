@@ -1,5 +1,5 @@
 // The page's side of the widget: a WebSocket to the kernel that Voila started for this visitor, and
-// as much of an ipywidgets model as form.js uses. The server lets nothing else through (see 09_app).
+// as much of an ipywidgets model as form.js uses. The server lets nothing else through (see 36_app).
 import form from "./form.js";
 
 class Model {
@@ -35,7 +35,7 @@ function connect(kernel, id) {
     const header = { msg_id: `${session}-${count++}`, msg_type: "comm_msg", username: "", session, version: "5.3", date: new Date().toISOString() };
     socket.send(JSON.stringify({ channel: "shell", header, parent_header: {}, metadata: {}, content: { comm_id: id, data }, buffers: [] }));
   };
-  let greeted = false; // what is said before the kernel's channels are open is lost
+  let greeted = false; // what is sent before the kernel's channels are open is lost
   const greet = () => { if (!greeted && socket.readyState === WebSocket.OPEN) { model.send({ method: "request_state" }); setTimeout(greet, 1000); } };
   socket.onopen = greet;
   socket.onmessage = ({ data }) => {
@@ -58,9 +58,9 @@ async function again() {
   await new Promise((done) => setTimeout(done, Math.min(500 * 2 ** failures++, 20000)));
   try {
     const answer = await fetch(location.href, { cache: "no-store" });
-    const found = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("form");
-    if (!found) throw new Error("no form");
-    connect(found.dataset.kernel, found.dataset.model);
+    const place = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("form");
+    if (!place) throw new Error("no form");
+    connect(place.dataset.kernel, place.dataset.model);
   } catch { again(); }
 }
 
