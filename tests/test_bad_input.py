@@ -10,10 +10,13 @@ from fractions import Fraction
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import call
+from support.project import call
 from kickstarter_predictor.acquire import acquire
-from kickstarter_predictor.predict import ALIASES, Campaign, Prediction, as_text, load_predictor, predict, predict_many, what_if
-from kickstarter_predictor.stage import InputError
+from kickstarter_predictor.campaign import ALIASES, Campaign
+from kickstarter_predictor.predict import (
+    Prediction, as_text, load_predictor, predict, predict_many, what_if,
+)
+from kickstarter_predictor.core import InputError
 
 PROJECT = {"id": 1, "name": "A game", "blurb": "Fun.", "state": "failed", "goal": 1000, "currency": "USD", "country": "US", "static_usd_rate": 1, "created_at": 1546300800,
            "launched_at": 1548979200, "deadline": 1551571200, "state_changed_at": 1551571200, "usd_pledged": "3.5", "staff_pick": False,
@@ -166,7 +169,7 @@ def test_a_failed_stage_leaves_the_last_result(copy):
     (copy / "data").mkdir()
     (copy / "data" / "a.json").write_bytes(b"\n".join(ROWS))
     assert stage(copy, "acquire")[0] == 0
-    results = [*(copy / "artifacts").glob("*"), *(copy / "reports").glob("01_acquire.*")]
+    results = [*(p for p in (copy / "artifacts").rglob("*") if p.is_file()), *(copy / "reports").glob("17_acquire.*")]
     kept = {p: p.read_bytes() for p in results}
     (copy / "data" / "cut.json.gz").write_bytes(WHOLE[:-300])
     code, said, everything = stage(copy, "acquire")
@@ -175,11 +178,12 @@ def test_a_failed_stage_leaves_the_last_result(copy):
 
 
 @pytest.mark.parametrize("old, new, names", [
-    ("limit: 1.0", "limt: 1.0", "acquire.limt is unknown"),
-    ("  limit: 1.0", "  # limit: 1.0", "acquire.limit is missing"),
-    ("limit: 1.0", "limit: all", "acquire.limit = 'all'"),
-    ("limit: 1.0", "limit: true", "acquire.limit = True"),
-    ("limit: 1.0", "limit: 1.5", "acquire.limit = 1.5"),
+    ("sample_fraction: 1.0", "limt: 1.0", "acquire.limt is unknown"),
+    ("sample_fraction: 1.0", "limit: 1.0", "acquire.limit is now acquire.sample_fraction"),
+    ("  sample_fraction: 1.0", "  # sample_fraction: 1.0", "acquire.sample_fraction is missing"),
+    ("sample_fraction: 1.0", "sample_fraction: all", "acquire.sample_fraction = 'all'"),
+    ("sample_fraction: 1.0", "sample_fraction: true", "acquire.sample_fraction = True"),
+    ("sample_fraction: 1.0", "sample_fraction: 1.5", "acquire.sample_fraction = 1.5"),
     ("acquire:\n", "acquire: [1\n", "not YAML"),
     ("acquire:\n", "acquired:\n", "acquire."),
 ])
@@ -192,10 +196,10 @@ def test_wrong_parameters_are_named(copy, old, new, names):
 
 
 def test_a_notebook_without_its_parameters_cell_is_refused(copy):
-    path = copy / "nbs" / "01_acquire.ipynb"
+    path = copy / "nbs" / "17_acquire.ipynb"
     path.write_text(path.read_text(encoding="utf-8").replace('"parameters"', '"parametres"'), encoding="utf-8")
     code, said, _ = stage(copy, "acquire")
-    assert code == 1 and "01_acquire.ipynb" in said[0] and "tagged `parameters`" in said[0]
+    assert code == 1 and "17_acquire.ipynb" in said[0] and "tagged `parameters`" in said[0]
 
 
 def test_an_unknown_stage_is_named(copy):

@@ -10,10 +10,10 @@ from functools import partial
 
 import pandas as pd
 import pytest
-from conftest import ROOT
+from support.project import ROOT
 from kickstarter_predictor.acquire import acquire
-from kickstarter_predictor.stage import InputError
-from test_bad_input import PROJECT, ROWS, line
+from kickstarter_predictor.core import InputError
+from test_bad_input import ROWS, line
 from test_snapshots import GOOD, PLAIN, as_csv, made, project, table
 
 MB = 1 << 20
@@ -63,7 +63,7 @@ HOSTILE = {  # name: (parts of the file, what comes of it: (projects, rejected) 
 READ = """import json, sys, time
 from pathlib import Path
 from kickstarter_predictor.acquire import acquire
-from kickstarter_predictor.stage import InputError
+from kickstarter_predictor.core import InputError
 acquire(Path(sys.argv[1]), Path(sys.argv[2]), quiet=True)
 for path in map(str.strip, iter(sys.stdin.readline, "")):
     start = time.process_time()

@@ -17,10 +17,12 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from conftest import KEYS, call, free_ports, rclone_command, started
-from flaky import OddS3, Site, page, proxied, until
-from kickstarter_predictor.acquire import main, snapshot_files
-from kickstarter_predictor.stage import InputError
+from support.project import call, free_ports
+from support.s3 import KEYS, rclone_command, started
+from support.flaky import OddS3, Site, page, proxied, until
+from kickstarter_predictor.files import snapshot_files
+from kickstarter_predictor.mirror import main
+from kickstarter_predictor.core import InputError
 
 MB = 1 << 20
 PACKED = gzip.compress(random.Random(0).randbytes(2 * MB), 1)
@@ -419,13 +421,13 @@ def test_kill_9_of_mirror(s3, bucket, run, tmp_path):
 def test_the_console_script_logs_but_no_secret(site, rclone, tmp_path):
     url = site.url("a.json.gz?X-Amz-Signature=hidden").replace("//", "//me:hidden@")
     said = call("kickstarter-snapshots", "get", url, str(tmp_path / "a.json.gz"), cwd=tmp_path, env={"KICKSTARTER_LOG": "debug"})
-    assert "begins" in said.stderr and f"{len(PACKED):,} bytes" in said.stderr and "hidden" not in said.stderr + said.stdout and "INFO kickstarter_predictor.acquire" in said.stderr
+    assert "begins" in said.stderr and f"{len(PACKED):,} bytes" in said.stderr and "hidden" not in said.stderr + said.stdout and "INFO kickstarter_predictor.transfer" in said.stderr
     quiet = call("kickstarter-snapshots", "get", url, str(tmp_path / "b.json.gz"), cwd=tmp_path)
     assert quiet.stderr == "" and "fetched and verified" in quiet.stdout
 
 
 def test_predicting_does_not_pay_for_it():
-    loaded = call("python", "-c", "import sys, kickstarter_predictor.predict, kickstarter_predictor.acquire as a; print([m for m in ('boto3', 'botocore', 'urllib3') if m in sys.modules])", cwd=".")
+    loaded = call("python", "-c", "import sys, kickstarter_predictor.predict; print([m for m in ('boto3', 'botocore', 'urllib3') if m in sys.modules])", cwd=".")
     assert loaded.stdout.strip() == "[]"
 
 
@@ -440,7 +442,7 @@ def odd_s3(keys):
 
 def limits(megabytes=300):
     "The environment of a process that may take so much memory beyond what it has at its start."
-    return f"import resource, runpy, sys; import boto3, kickstarter_predictor.acquire as a; used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize(); resource.setrlimit(resource.RLIMIT_AS, (used + {megabytes << 20},) * 2); sys.exit(a.main(sys.argv[1:]))"
+    return f"import resource, runpy, sys; import boto3, kickstarter_predictor.mirror as a; used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize(); resource.setrlimit(resource.RLIMIT_AS, (used + {megabytes << 20},) * 2); sys.exit(a.main(sys.argv[1:]))"
 
 
 LENGTHS = ["abc", "-5", "\u00b2", "1e9", "9" * 5000, "", "0x10"]
@@ -777,7 +779,7 @@ def test_a_mirror_asks_no_more_than_it_must(rclone, bucket_of_rclone, run, tmp_p
 
 
 def test_as_a_module(site, tmp_path):
-    done = subprocess.run([sys.executable, "-m", "kickstarter_predictor.acquire", "get", site.url("a.json.gz"), str(tmp_path)], capture_output=True, text=True, encoding="utf-8")
+    done = subprocess.run([sys.executable, "-m", "kickstarter_predictor.mirror", "get", site.url("a.json.gz"), str(tmp_path)], capture_output=True, text=True, encoding="utf-8")
     assert done.returncode == 0 and "fetched and verified" in done.stdout and names(tmp_path) == ["a.json.gz"]
 
 

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from threading import Thread
 
 import pytest
-from conftest import ROOT, call
+from support.project import ROOT, call
 from kickstarter_predictor.predict import main
 
 GAME = {"name": "Fog & Lanterns", "blurb": "A card game.", "goal": 12000, "currency": "USD", "country": "US", "category": "Tabletop Games", "parent": "Games",
@@ -87,15 +87,16 @@ def test_batch_scores_every_project_from_launch_fields_only(predict, tmp_path):
     assert len(same) > 5900 and sum(seen[i] == unseen[i] for i in same) / len(same) > 0.99  # a repeat may have been listed with another text
 
 
-HEAVY = ("boto3", "matplotlib", "optuna", "pandas", "pandera", "pyarrow", "scipy", "sklearn", "sqlalchemy", "statsmodels", "xgboost", "yaml")
+HEAVY = ("boto3", "matplotlib", "optuna", "pandas", "pandera", "pyarrow", "scipy", "sklearn", "statsmodels", "xgboost")
 ONE = """import sys
 from kickstarter_predictor.predict import main
 assert main(["--name", "Fog & Lanterns", "--blurb", "A card game.", "--goal", "12000", "--days", "30", "--category", "Tabletop Games", "--launch", "2024-03-05", "--model", "packaged"]) == 0"""
 MANY = f"""import sys
-from kickstarter_predictor.predict import load_predictor, to_campaign
+from kickstarter_predictor.campaign import to_campaign
+from kickstarter_predictor.predict import load_predictor
 from kickstarter_predictor.form import curves
 packaged = load_predictor("packaged")
-print(sum(len(c["p"]) for c in curves(to_campaign({GAME}), packaged.about, packaged).values()), "times a Probability of success: ")"""
+print(sum(len(c["p"]) for c in curves(to_campaign({GAME}), packaged).values()), "times a Probability of success: ")"""
 
 
 @pytest.mark.parametrize("code", [ONE, MANY])

@@ -8,10 +8,10 @@ import time
 
 import pandas as pd
 import pytest
-from conftest import ROOT, call, free_ports
+from support.project import ROOT, call, free_ports
 from kickstarter_predictor import acquire as module
 from kickstarter_predictor.acquire import acquire
-from kickstarter_predictor.stage import InputError
+from kickstarter_predictor.core import InputError
 from test_bad_input import PROJECT
 
 pytest.importorskip("distributed", reason="Dask is an extra: pip install 'kickstarter-predictor[dask]'")
@@ -91,7 +91,7 @@ import sys
 from pathlib import Path
 from kickstarter_predictor.acquire import acquire
 source, out, scheduler, shared = sys.argv[1:]
-provenance, rejects = acquire(Path(source), Path(out) / "projects.parquet", quiet=True, engine="dask", scheduler=scheduler, shared=shared)
+provenance, rejects = acquire(Path(source), Path(out) / "projects.parquet", quiet=True, engine="dask", scheduler=scheduler, shared_dir=shared)
 provenance.to_json(Path(out) / "provenance.json")
 rejects.to_csv(Path(out) / "rejects.csv")
 """
@@ -126,9 +126,9 @@ def test_tables_on_s3(rclone, data, local, tmp_path, monkeypatch, request):
     monkeypatch.setenv("AWS_ENDPOINT_URL", rclone.url)
     rclone.client.create_bucket(Bucket="tables")
     cluster = request.getfixturevalue("cluster")  # whose workers have the address in their environment
-    assert_same(result(data, tmp_path, engine="dask", scheduler=cluster.address, shared="s3://tables/of/all"), local)
+    assert_same(result(data, tmp_path, engine="dask", scheduler=cluster.address, shared_dir="s3://tables/of/all"), local)
     assert not rclone.client.list_objects_v2(Bucket="tables").get("Contents")
-    with pytest.raises(InputError, match="there is no such bucket"): result(data, tmp_path, engine="dask", scheduler=cluster.address, shared="s3://nowhere")
+    with pytest.raises(InputError, match="there is no such bucket"): result(data, tmp_path, engine="dask", scheduler=cluster.address, shared_dir="s3://nowhere")
 
 
 def test_a_cluster_of_our_own(data, local, tmp_path):
@@ -139,18 +139,18 @@ def test_a_file_that_cannot_be_read_stops_it_as_it_does_here(cluster, data, tmp_
     for file in data.iterdir(): (tmp_path / "data" / file.name).parent.mkdir(exist_ok=True), (tmp_path / "data" / file.name).hardlink_to(file)
     (tmp_path / "data" / "page.json").write_text("<html>", encoding="utf-8")
     said = []
-    for how in ({}, {"engine": "dask", "scheduler": cluster.address, "shared": str(tmp_path / "shared")}):
+    for how in ({}, {"engine": "dask", "scheduler": cluster.address, "shared_dir": str(tmp_path / "shared")}):
         with pytest.raises(InputError) as e: acquire(tmp_path / "data", tmp_path / "out.parquet", quiet=True, **how)
         said.append(str(e.value))
     assert said[0] == said[1] and "page.json: is an HTML" in said[0] and not (tmp_path / "out.parquet").exists()
 
 
 @pytest.mark.parametrize("how, says", [
-    ({"engine": "spark"}, "acquire.engine = spark: no such engine; there are local, dask"),
-    ({"engine": "dask", "scheduler": "tcp://127.0.0.1:{port}", "shared": "{tmp}"}, "acquire.scheduler = tcp://127.0.0.1:{port}: does not answer within 2 s"),
-    ({"engine": "dask", "scheduler": "nonsense://x", "shared": "{tmp}"}, "acquire.scheduler = nonsense://x: does not answer"),
-    ({"engine": "dask", "scheduler": "tcp://127.0.0.1:{port}"}, "acquire.shared is not set"),
-    ({"engine": "dask", "shared": "{tmp}/file"}, "acquire.shared = {tmp}/file: cannot be written"),
+    ({"engine": "spark"}, "how.acquire.engine = spark: no such engine; there are local, dask"),
+    ({"engine": "dask", "scheduler": "tcp://127.0.0.1:{port}", "shared_dir": "{tmp}"}, "how.acquire.scheduler = tcp://127.0.0.1:{port}: does not answer within 2 s"),
+    ({"engine": "dask", "scheduler": "nonsense://x", "shared_dir": "{tmp}"}, "how.acquire.scheduler = nonsense://x: does not answer"),
+    ({"engine": "dask", "scheduler": "tcp://127.0.0.1:{port}"}, "how.acquire.shared_dir is not set"),
+    ({"engine": "dask", "shared_dir": "{tmp}/file"}, "how.acquire.shared_dir = {tmp}/file: cannot be written"),
 ], ids=["engine", "no scheduler", "no address", "no shared place", "unwritable"])  # fmt: skip
 def test_what_is_said(how, says, data, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "WAIT", 2)
@@ -172,4 +172,4 @@ try: acquire(Path({str(data)!r}), Path({str(tmp_path / "b.parquet")!r}), quiet=T
 except ValueError as e: print(e)
 """
     done = call(sys.executable, "-c", code, cwd=ROOT, env={"PYTHONPATH": str(ROOT)})
-    assert "acquire.engine = dask" in done.stdout and "kickstarter-predictor[dask]" in done.stdout and (tmp_path / "a.parquet").exists() and not (tmp_path / "b.parquet").exists()
+    assert "how.acquire.engine = dask" in done.stdout and "kickstarter-predictor[dask]" in done.stdout and (tmp_path / "a.parquet").exists() and not (tmp_path / "b.parquet").exists()

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import KEYS, ROOT, call, crawl, git
-from flaky import proxied
+from support.pipeline import crawl
+from support.project import ROOT, call, git
+from support.s3 import KEYS
+from support.flaky import proxied
 from test_buckets import killed
 
 DVC = str(Path(sys.executable).with_name("dvc"))

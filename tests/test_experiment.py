@@ -4,13 +4,16 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT, SHARED, needs_shared
+from support.project import ROOT, SHARED, needs_shared
 from kickstarter_predictor.acquire import acquire
 from kickstarter_predictor.clean import clean
-from kickstarter_predictor.experiment import ARMS, Traffic, adjusted, balance, effect, looks, read_log, simulated_log, subgroup_effects, visitors_of
+from kickstarter_predictor.experiment import (
+    ARMS, Traffic, adjusted, balance, effect, looks, read_log, simulated_log, subgroup_effects,
+    visitors_of,
+)
 from kickstarter_predictor.monitor import by_month, drift, drift_rate, ended, inputs, reference
-from kickstarter_predictor.record import connect, ensure_table, write
-from kickstarter_predictor.stage import InputError, rounded
+from kickstarter_predictor.database import connect, ensure_table, write
+from kickstarter_predictor.core import InputError, rounded
 
 pytestmark = pytest.mark.usefixtures("recording")
 
@@ -20,7 +23,7 @@ CAMPAIGNS = pd.DataFrame(
         "parent": ["Design", "Music", "Food", "Design"], "category": None, "staff_pick": None, "launched_at": pd.Timestamp("2026-03-01", tz="UTC"), "created_at": pd.Timestamp("2026-01-01", tz="UTC"), "days": 30.0, "video": [True, False, None, True],
     }
 )  # fmt: skip
-ROWS = simulated_log(CAMPAIGNS, np.array([0.3, 0.7, 0.2, 0.05]), Traffic(a_day=20, days=30, effect=0.1), "trial", "a salt")
+ROWS = simulated_log(CAMPAIGNS, np.array([0.3, 0.7, 0.2, 0.05]), Traffic(visitors_per_day=20, days=30, effect=0.1), "trial", "a salt")
 
 
 def figures(log):
@@ -56,7 +59,7 @@ def test_every_database_gives_the_same_figures(uri, expected):
 def test_an_empty_database_and_one_that_is_away(uri, tmp_path):
     log = read_log(uri)
     visitors = visitors_of(log, "trial")
-    assert visitors.empty and ended(log).empty and balance(visitors)["stratum"].tolist() == ["all"] and by_month(ended(log))["alarm"].tolist() == ["too few"]
+    assert visitors.empty and ended(log).empty and balance(visitors)["stratum"].tolist() == ["all"] and by_month(ended(log))["alert"].tolist() == ["too few"]
     assert looks(visitors, 100).empty and np.isnan(effect([], []).p) and np.isnan(adjusted([], [], []).p)
     (tmp_path / "folder").mkdir()
     with pytest.raises(InputError, match="SQLALCHEMY_DATABASE_URI: the database is away"):
@@ -75,9 +78,9 @@ def test_drift_rings_for_other_years_and_not_for_random_halves(scraped):
     year, watched = scraped["launched_at"].dt.year, inputs(scraped)
     known = reference(watched[year <= 2019])
     later = watched[year >= 2022]
-    assert {"parent", "category", "preparation_days"} <= {d.field for d in drift(later, known) if d.alarm}
+    assert {"parent", "category", "preparation_days"} <= {d.field for d in drift(later, known) if d.alert}
     months = [drift(later.sample(300, random_state=i), known) for i in range(50)]
-    assert np.mean([any(d.alarm not in ("", "too few") for d in m) for m in months]) > 0.9
+    assert np.mean([any(d.alert not in ("", "too few") for d in m) for m in months]) > 0.9
     assert drift_rate(watched, 200, 0.01) <= 0.03 and drift_rate(watched, 200, 0.01, size=200) <= 0.03
 
 

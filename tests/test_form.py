@@ -7,8 +7,8 @@ import time
 from datetime import date, timedelta
 
 import pytest
-from browser import AMOUNTS, AXE, DATES, FLAGS, LENGTHS, ODD, SHOTS, TEXTS, WIDTHS, get, jupyter, need, run, seat_of, served, talk, to_widget
-from conftest import ROOT, call
+from support.browser import AMOUNTS, AXE, DATES, LENGTHS, ODD, SHOTS, TEXTS, WIDTHS, get, jupyter, need, run, seat_of, served, talk, to_widget
+from support.project import ROOT, call
 from kickstarter_predictor.experiment import read_log
 
 CAMPAIGN = {"Name": "Fog & Lanterns: a cooperative card game", "Blurb": "Guide your ship home through the fog: a card game for two to four players.", "Goal": "12,000", "Project begun": "2023-12-20"}
@@ -155,13 +155,13 @@ def test_errors_stand_beside_their_fields(page):
     assert page.evaluate("document.activeElement.id").endswith("-name"), "the first wrong field has the focus"
 
 
-def test_back_to_an_earlier_try(page):
+def test_back_to_an_earlier_request(page):
     before = filled(page)
     field(page, "Goal").fill("250000")
     settled(page)
-    page.get_by_role("button", name="Keep this try").click()
-    until(page, "document.querySelector('.kp-tries').innerText.includes('$250,000')")
-    picture(page, "tries")
+    page.get_by_role("button", name="Keep for comparison").click()
+    until(page, "document.querySelector('.kp-history').innerText.includes('$250,000')")
+    picture(page, "history")
     accessible(page)
     page.get_by_text("$12,000 · 30 days").first.locator("xpath=ancestor::li").get_by_role("button").click()
     settled(page)
@@ -174,7 +174,7 @@ DRAFT = "https://www.kickstarter.com/projects/ada/fog-and-lanterns"
 
 
 def test_a_link_is_kept_with_the_try(page):
-    "Folded until it is wanted; wrong ones are said beside it, what follows the project's name is not kept, and an earlier try brings it back."
+    "Folded until it is wanted; wrong ones are said beside it, what follows the project's name is not kept, and an earlier request brings it back."
     filled(page)
     box, error = field(page, "Link to your draft or project"), page.locator(".kp-link .kp-error")
     assert not box.is_visible()
@@ -191,8 +191,8 @@ def test_a_link_is_kept_with_the_try(page):
     assert error.inner_text() == "" and page.locator(".kp-number").count() == 1
     field(page, "Goal").fill("77777")
     settled(page)
-    page.get_by_role("button", name="Keep this try").click()
-    until(page, "document.querySelector('.kp-tries').innerText.includes('$77,777')")
+    page.get_by_role("button", name="Keep for comparison").click()
+    until(page, "document.querySelector('.kp-history').innerText.includes('$77,777')")
     picture(page, "link")
     accessible(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= WIDTHS[page.width]["width"]
@@ -226,7 +226,7 @@ def test_a_reload_keeps_what_was_typed(page):
     page.reload()
     page.wait_for_selector(".kp-form")
     assert field(page, "Name").input_value() == CAMPAIGN["Name"] and field(page, "Subcategory").input_value() == "Tabletop Games"
-    until(page, "document.querySelectorAll('.kp-tries li').length > 0")
+    until(page, "document.querySelectorAll('.kp-history li').length > 0")
 
 
 LINKS = [text for text in TEXTS if text.strip("\0 \ufeff")] + [
@@ -269,8 +269,8 @@ def test_hostile_input_gets_an_answer_or_an_error(hostile, label, value):
 def test_markup_is_text_everywhere(hostile, text):
     field(hostile, "Name").fill(text)
     settled(hostile)
-    hostile.get_by_role("button", name="Keep this try").click()
-    until(hostile, "t => document.querySelector('.kp-tries li strong').textContent === t", text)
+    hostile.get_by_role("button", name="Keep for comparison").click()
+    until(hostile, "t => document.querySelector('.kp-history li strong').textContent === t", text)
     assert hostile.evaluate("window.hit") is None and hostile.locator(".kp img, .kp script").count() == 0
     field(hostile, "Name").fill("A lamp")
 
@@ -312,7 +312,7 @@ def test_a_browser_cannot_execute_code(site, seat, tmp_path):
         jupyter("debug_request", {"command": "evaluate", "arguments": {"expression": code}}, "control"), jupyter("input_reply", {"value": code}, "stdin"), jupyter("shutdown_request", {}, "control"),
         jupyter("comm_open", {"comm_id": "x", "target_name": "jupyter.widget", "data": {"state": {"_model_name": "OutputModel", "_model_module": "@jupyter-widgets/output"}}}),
         jupyter("comm_open", {"comm_id": "x", "target_name": "jupyter.widget.control", "data": {}}), to_widget({"method": "custom", "content": {"kind": "anywidget-command", "name": "x"}}),
-        to_widget({"method": "update", "state": {"_esm": code}, "buffer_paths": []}), to_widget({"method": "update", "state": {"asked": {}}, "buffer_paths": [["asked", "a"]]}),
+        to_widget({"method": "update", "state": {"_esm": code}, "buffer_paths": []}), to_widget({"method": "update", "state": {"request": {}}, "buffer_paths": [["request", "a"]]}),
         b"\x01\x00\x00\x00binary", "not json", "[" * 5000, "x" * 70_000, json.dumps(jupyter("execute_request", execute)).replace("execute_request", "EXECUTE_REQUEST"),
     ]  # fmt: skip
 
@@ -326,9 +326,9 @@ def test_a_browser_cannot_execute_code(site, seat, tmp_path):
 
 
 def test_forged_questions_harm_nothing(site, seat):
-    good = {"seq": 99, "visitor": "0" * 32, "asked": True, "keep": True, "fields": {"name": "A", "goal": "5", "currency": "USD", "days": "3", "parent": "Games", "country": "US", "launch": "2026-12-01"}}
+    good = {"seq": 99, "visitor": "0" * 32, "predict": True, "keep": True, "fields": {"name": "A", "goal": "5", "currency": "USD", "days": "3", "parent": "Games", "country": "US", "launch": "2026-12-01"}}
     forged = [good | {k: v} for k in good for v in ODD] + [good | {"fields": good["fields"] | {k: v}} for k in ("name", "goal", "parent", "category", "launch", "video") for v in ODD]
-    ask = [to_widget({"method": "update", "state": {"asked": a}, "buffer_paths": []}) for a in (*forged[:50], good | {"seq": 100})]
+    ask = [to_widget({"method": "update", "state": {"request": a}, "buffer_paths": []}) for a in (*forged[:50], good | {"seq": 100})]
     said, closed = run(talk(site, seat, *ask, wait=6))
     answers = [s["content"]["data"]["state"]["answer"] for s in said if s["msg_type"] == "comm_msg" and "answer" in s["content"]["data"].get("state", {})]
     assert closed is None and answers[-1]["seq"] == 100 and 0 < answers[-1]["probability"] < 1
@@ -340,17 +340,17 @@ def test_flood_and_strangers_are_turned_away(site, seat):
         run(talk(site, seat, origin="https://elsewhere.example"))
 
 
-def test_no_more_visitors_than_seats():
+def test_no_more_visitors_than_allowed():
     with served("--pool", "1", "--visitors", "1") as url:
         assert get(url)[0] == 200
         code, headers, text = get(url)
-        assert code == 503 and "seats are taken" in text and headers["Retry-After"]
+        assert code == 503 and "Too many visitors" in text and headers["Retry-After"]
         log = served.log.read_text(encoding="utf-8")
     assert not re.search(r"[0-9a-f]{8}-[0-9a-f]{4}", log) and "sqlite" not in log and "Traceback" not in log
 
 
 def test_a_kernel_that_waited_long_in_the_pool_waits_for_its_page():
-    start = "from kickstarter_predictor.app import Limits, serve; serve(port={}, limits=Limits(pool=1, alone=4))"
+    start = "from kickstarter_predictor.kernels import Limits; from kickstarter_predictor.app import serve; serve(port={}, limits=Limits(pool=1, alone=4))"
     with served(command=lambda port: [sys.executable, "-c", start.format(port)]) as url:
         get(url)
         time.sleep(12)  # the next one is warm, and older than a kernel without a page may be
@@ -361,7 +361,7 @@ def test_a_kernel_that_waited_long_in_the_pool_waits_for_its_page():
 
 
 def test_an_experiment_shows_each_visitor_what_chance_decided(chromium, tmp_path):
-    uri, seen = f"sqlite:///{tmp_path}/tries.sqlite", {}
+    uri, seen = f"sqlite:///{tmp_path}/requests.sqlite", {}
     with served("--pool", "2", env={"KICKSTARTER_EXPERIMENT": "on", "KICKSTARTER_RECORD": "on", "SQLALCHEMY_DATABASE_URI": uri}) as url:
         for _ in range(20):
             page = opened(chromium, url)
@@ -371,14 +371,14 @@ def test_an_experiment_shows_each_visitor_what_chance_decided(chromium, tmp_path
             field(page, "Category").select_option("Games")
             page.get_by_role("button", name="Show my chances").click()
             page.wait_for_selector(".kp-number, .kp-advice")
-            until(page, "document.querySelectorAll('.kp-tries li').length > 0")
+            until(page, "document.querySelectorAll('.kp-history li').length > 0")
             arm = "control" if page.locator(".kp-advice").count() else "treatment"
             seen.setdefault(arm, []).append(page.evaluate("localStorage.getItem('kickstarter-predictor-visitor')"))
             assert "comparison is running" in page.locator(".kp-stored").inner_text() and page.faults == []
             if arm == "control":
                 field(page, "Goal").fill("500")
                 settled(page)
-                assert page.locator(".kp-number, .kp-curve").count() == 0 and "%" not in page.locator(".kp-tries").inner_text()
+                assert page.locator(".kp-number, .kp-curve").count() == 0 and "%" not in page.locator(".kp-history").inner_text()
                 picture(page, "control")
                 accessible(page)
             page.close()
@@ -399,7 +399,7 @@ def test_the_widget_shows_in_jupyterlab(tmp_path):
     import nbformat
     from nbclient import NotebookClient
 
-    nb = nbformat.read(ROOT / "nbs" / "08_form.ipynb", as_version=4)
+    nb = nbformat.read(ROOT / "nbs" / "34_form.ipynb", as_version=4)
     nb.cells.append(nbformat.v4.new_code_cell("Form()"))
     NotebookClient(nb, timeout=120, resources={"metadata": {"path": str(ROOT / "nbs")}}).execute()
     view = nb.cells[-1].outputs[0].data["application/vnd.jupyter.widget-view+json"]

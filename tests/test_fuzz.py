@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from kickstarter_predictor.acquire import acquire, read_file
-from kickstarter_predictor.stage import InputError
+from kickstarter_predictor.core import InputError
 from test_bad_input import PROJECT
 
 SEED, EXAMPLES = int(os.environ.get("FUZZ_SEED", 0)), int(os.environ.get("FUZZ_EXAMPLES", 2_500))

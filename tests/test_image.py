@@ -1,4 +1,4 @@
-"Dockerfile, compose.yaml and .dockerignore agree with each other and with the package. The image itself is checked by hand: tests/check_image.py."
+"Dockerfile, compose.yaml and .dockerignore agree with each other and with the package. The image itself is checked by hand: benchmarks/check_image.py."
 import importlib.util
 import json
 import re
@@ -7,8 +7,8 @@ from configparser import ConfigParser
 
 import pytest
 import yaml
-from check_image import KNOWN, ignored, needed, options, parse, patterns
-from conftest import ROOT
+from benchmarks.check_image import KNOWN, ignored, needed, options, parse, patterns
+from support.project import ROOT
 
 STAGES = parse((ROOT / "Dockerfile").read_text(encoding="utf-8"))
 COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))
@@ -44,7 +44,7 @@ def test_what_is_copied_exists(stage, chosen, words):
 
 def test_the_context_holds_what_is_needed_and_no_more():
     files = kept()
-    assert {"requirements.lock", "setup.py", "dvc.yaml", "data.dvc", "nbs/07_record.ipynb", "kickstarter_predictor/packaged/model.json"} <= set(files)
+    assert {"requirements.lock", "setup.py", "dvc.yaml", "data.dvc", "nbs/33_record.ipynb", "kickstarter_predictor/packaged/model.json"} <= set(files)
     assert any(f.startswith("sample/") for f in files)
     secret = [".git/config", ".env", ".venv/bin/python", "artifacts/campaigns.sqlite", "data/x.json.gz", ".dvc/config.local", "kickstarter_predictor/__pycache__/x.pyc"]
     assert all(ignored(f, patterns()) for f in secret)

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, call
+from support.project import ROOT
 
 NEITHER = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": ""}
 PREDICT = ("kickstarter-predict", "--model", "packaged", "--goal", "12000", "--currency", "EUR", "--country", "DE", "--days", "30", "--launch", "2024-03-05", "--category", "Tabletop Games")
@@ -65,7 +65,7 @@ def test_a_batch_and_its_messages_survive(locale, tmp_path):
     assert done.returncode == 1 and len(done.stderr.splitlines()) == 1 and rb"\x1b[31m" in done.stderr and b"\x1b" not in done.stderr
 
 
-COMMANDS = ["acquire", "app", "benchmark", "model_card", "monitor", "outcomes", "predict", "record", "refresh", "scratch"]
+COMMANDS = ["app", "benchmark", "mirror", "monitor", "outcomes", "packaging", "predict", "record", "refresh", "scratch"]
 
 
 @pytest.mark.parametrize("module", COMMANDS)
@@ -76,7 +76,7 @@ import argparse, sys
 argparse.ArgumentParser.parse_args = lambda *_: [print("\\u20ac", i) for i in range(100_000)]
 from kickstarter_predictor import {module} as module
 if "{module}" == "benchmark":
-    module.PIECES["x"] = argparse.ArgumentParser.parse_args
+    module.TASKS["x"] = argparse.ArgumentParser.parse_args
 sys.exit(module.main(["x"]))
 """
     env = {**os.environ, **NEITHER, "LC_ALL": "C", "PYTHONPATH": str(ROOT)}
@@ -89,7 +89,7 @@ sys.exit(module.main(["x"]))
 
 def test_a_stage_writes_the_same_bytes(copy, locales):
     "A report has an en dash and a €, whatever the locale of who runs it."
-    cheap = ("record", copy / "reports" / "07_record.md", copy / "reports" / "07_record.html")
+    cheap = ("sample", copy / "reports" / "10_sample.md", copy / "reports" / "10_sample.html")
     pages = {}
     for name, env in {"UTF-8": {"LC_ALL": "C.UTF-8"}, **{k: v for k, v in locales.items() if k in ("C", "ISO-8859-1")}}.items():
         for path in cheap[1:]: path.unlink()
@@ -101,5 +101,5 @@ def test_a_stage_writes_the_same_bytes(copy, locales):
 
 def test_stages_are_pinned_to_utf8(locale):
     "So text is UTF-8 in what they start, too."
-    code = "from kickstarter_predictor.stage import PINNED; import os, subprocess, sys; print(subprocess.run([sys.executable, '-c', 'import sys; print(sys.flags.utf8_mode)'], env=dict(os.environ) | PINNED, capture_output=True).stdout)"
+    code = "from kickstarter_predictor.core import PINNED; import os, subprocess, sys; print(subprocess.run([sys.executable, '-c', 'import sys; print(sys.flags.utf8_mode)'], env=dict(os.environ) | PINNED, capture_output=True).stdout)"
     assert b"1" in run(sys.executable, "-c", code, env=locale | {"PYTHONPATH": str(ROOT)}).stdout

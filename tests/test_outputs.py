@@ -10,10 +10,10 @@ import threading
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, call
+from support.project import ROOT, call
 
 from kickstarter_predictor import predict, scratch
-from kickstarter_predictor.stage import InputError, atomic, atomic_folder
+from kickstarter_predictor.core import InputError, atomic, atomic_folder
 
 LINES = [json.dumps({"id": i, "data": {"id": i, "name": f"Game {i}", "goal": 1000 * i, "currency": "USD", "country": "US", "state": "failed", "created_at": 1548000000,
                      "launched_at": 1548979200, "deadline": 1551571200, "category": {"name": "Tabletop Games", "slug": "games/tabletop games"}}}) for i in range(1, 4)]  # fmt: skip
@@ -114,7 +114,7 @@ def test_a_full_disk_leaves_what_was_there(tmp_path):
     "No file of this process may grow beyond some bytes, as on a disk that is full."
     code = f"""
 import resource
-from kickstarter_predictor.stage import atomic, command
+from kickstarter_predictor.core import atomic, command
 resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
 @command("tool")
 def main():
@@ -131,7 +131,7 @@ raise SystemExit(main())
 def test_a_signal_leaves_no_temporary_file(folder):
     code = f"""
 import os, signal
-from kickstarter_predictor.stage import atomic, command
+from kickstarter_predictor.core import atomic, command
 @command("tool")
 def main():
     with atomic({str(folder / "new" / "a")!r}) as part:

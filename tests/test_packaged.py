@@ -10,11 +10,14 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
-from conftest import ROOT, SHARED, call, needs_shared
-from kickstarter_predictor.evaluate import metrics
-from kickstarter_predictor.features import KNOWN, LeakageError, check_known, seal, to_encoder
-from kickstarter_predictor.predict import _call, _load, as_text, load_predictor, predict, what_if
-from kickstarter_predictor.stage import InputError
+from support.project import ROOT, SHARED, call, needs_shared
+from kickstarter_predictor.metrics import metrics
+from kickstarter_predictor.storage import seal
+from kickstarter_predictor.inputs import AVAILABILITY, LeakageError, check_available
+from kickstarter_predictor.features import to_encoder
+from kickstarter_predictor.models import _call, _load
+from kickstarter_predictor.predict import as_text, load_predictor, predict, what_if
+from kickstarter_predictor.core import InputError
 
 PACKAGED = ROOT / "kickstarter_predictor" / "packaged"
 GAME = {"name": "Fog & Lanterns", "blurb": "A card game.", "goal": 12000, "currency": "USD", "country": "US", "category": "Tabletop Games", "parent": "Games",
@@ -43,7 +46,7 @@ def test_installed_without_the_repository(tmp_path):
     "`pip install .` and a prediction elsewhere: the packaged model answers, and says that it does."
     home = tmp_path / "installed"
     call(sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--target", str(home), str(ROOT), cwd=tmp_path)
-    code = "import json; from dataclasses import asdict; from kickstarter_predictor.predict import predict, PACKAGED; print(PACKAGED); print(json.dumps(asdict(predict(%r))))" % GAME
+    code = "import json; from dataclasses import asdict; from kickstarter_predictor.models import PACKAGED; from kickstarter_predictor.predict import predict; print(PACKAGED); print(json.dumps(asdict(predict(%r))))" % GAME
     where, found = call(sys.executable, "-c", code, cwd=tmp_path, env={"PYTHONPATH": str(home)}).stdout.splitlines()
     found = json.loads(found)
     assert where.startswith(str(home)) and found["place"] == "packaged" and 0 < found["low"] < found["probability"] < found["high"] < 1
@@ -73,9 +76,9 @@ def test_it_answers_as_a_creator_expects():
         assert abs(predict(GAME | {"launched_at": later, "created_at": None}, predictor).probability - predict(GAME | {"created_at": None}, predictor).probability) < 0.25
 
 
-@pytest.mark.parametrize("field", [field for field, known in KNOWN.items() if known.use == "no"])
+@pytest.mark.parametrize("field", [field for field, known in AVAILABILITY.items() if known.use == "no"])
 def test_the_guard_refuses(field):
-    with pytest.raises(LeakageError, match=field): check_known([field])
+    with pytest.raises(LeakageError, match=field): check_available([field])
 
 
 @needs_shared
@@ -111,8 +114,8 @@ def test_damage_is_found_before_a_library_reads_it(name, folder, monkeypatch):
     "Bits flipped, bytes lost, added and cut off at random: refused, or, where only the layout of model.json changed, the same answer."
     rng, whole, read = np.random.default_rng(0), (folder / name).read_bytes(), []
     expected = predict(GAME, load_predictor("packaged")).probability
-    monkeypatch.setattr("kickstarter_predictor.predict._call", lambda *args: read.append(args) or _call(*args))  # what asks XGBoost
-    monkeypatch.setattr("kickstarter_predictor.predict.to_encoder", lambda files: read.append(files) or to_encoder(files))
+    monkeypatch.setattr("kickstarter_predictor.models._call", lambda *args: read.append(args) or _call(*args))  # what asks XGBoost
+    monkeypatch.setattr("kickstarter_predictor.models.to_encoder", lambda files: read.append(files) or to_encoder(files))
     for i in range(30):
         at, data = int(rng.integers(len(whole))), bytearray(whole)
         if i % 3 == 0: data[at] ^= 1 << int(rng.integers(8))

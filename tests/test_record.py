@@ -14,9 +14,13 @@ from datetime import datetime, timezone
 
 import pandas as pd
 import pytest
-from conftest import call
-from kickstarter_predictor.record import FULL, LIMITED, NOTE, NOT_STORED, REFUSED, REPAIR, Aside, Recorder, forget, kept, to_line, to_row
-from kickstarter_predictor.stage import InputError
+from support.project import call
+from kickstarter_predictor.requests import to_row
+from kickstarter_predictor.spool import Aside, to_line
+from kickstarter_predictor.record import (
+    FULL, LIMITED, NOTE, NOT_STORED, REFUSED, REPAIR, Recorder, forget, count_stored,
+)
+from kickstarter_predictor.core import InputError
 from sqlalchemy import make_url
 
 CAMPAIGN = {"name": "Fog & Lanterns", "goal": 12000.0, "currency": "USD", "launched_at": datetime(2026, 12, 1, 18, 30, tzinfo=timezone.utc), "days": 30.0}
@@ -42,11 +46,11 @@ def keep(recorder, visitor="v1", probability=0.5, **fields) -> bool:
 
 
 def probabilities(recorder, visitor="v1"):
-    return [t.probability for t in recorder.tries(visitor, 1000)]
+    return [t.probability for t in recorder.requests(visitor, 1000)]
 
 
 def query(uri, statement):
-    from kickstarter_predictor.record import connect
+    from kickstarter_predictor.database import connect
 
     engine = connect(uri)
     with engine.begin() as c:
@@ -76,7 +80,7 @@ def test_what_is_written_is_read_back(uri, recorders):
     for i, fields in enumerate(given):
         assert recorder.record({"name": "x", **fields}, i / len(given), 0.1, 1 / 3, fields.get("name", "m"), f"visitor-{i}"), fields
     for i, fields in enumerate(given):
-        [found] = recorder.tries(f"visitor-{i}")
+        [found] = recorder.requests(f"visitor-{i}")
         wanted = to_row({"name": "x", **fields}, i / len(given), 0.1, 1 / 3, fields.get("name", "m"), "")
         assert found.campaign == {k: wanted[k] for k in CAMPAIGN_FIELDS if wanted[k] is not None}
         assert (found.probability, found.low, found.high, found.model, found.link) == tuple(wanted[k] for k in ("probability", "low", "high", "model", "link"))
@@ -94,20 +98,20 @@ def test_visitors_see_their_own_tries_only(uri, recorders):
         assert keep(recorder, visitor, i / 100)
     assert keep(recorder, "", 0.9)
     assert [probabilities(recorder, v) for v in odd] == [[i / 100] for i in range(len(odd))]
-    assert recorder.tries("") == recorder.tries("nobody") == []
+    assert recorder.requests("") == recorder.requests("nobody") == []
     for p in range(10):
         keep(recorder, "many", p / 10)
-    assert [t.probability for t in recorder.tries("many", 3)] == [0.9, 0.8, 0.7] and recorder.tries("many", 0) == []
+    assert [t.probability for t in recorder.requests("many", 3)] == [0.9, 0.8, 0.7] and recorder.requests("many", 0) == []
 
 
 def test_forget(uri, recorders):
     recorder = recorders(uri)
     for visitor in ("ada", "ben", "ada"):
         keep(recorder, visitor)
-    assert forget(recorder, "ada") == 2 and not recorder.tries("ada") and len(recorder.tries("ben")) == 1
+    assert forget(recorder, "ada") == 2 and not recorder.requests("ada") and len(recorder.requests("ben")) == 1
     assert forget(recorder, "ada") == 0 and forget(recorder, before=datetime(2020, 1, 1)) == 0
-    assert forget(recorder, before=datetime.now(timezone.utc)) == 1 and not recorder.tries("ben")
-    assert keep(recorder, "ada") and len(recorder.tries("ada")) == 1, "who was forgotten may come back"
+    assert forget(recorder, before=datetime.now(timezone.utc)) == 1 and not recorder.requests("ben")
+    assert keep(recorder, "ada") and len(recorder.requests("ada")) == 1, "who was forgotten may come back"
 
 
 def test_many_threads(uri, recorders):
@@ -147,21 +151,21 @@ def test_server_restarts_during_use(server, recorders, tmp_path):
     assert not keep(recorder, probability=0.2)
     assert recorder.note == NOTE and probabilities(recorder) == [0.2]
     begin = time.monotonic()
-    assert not keep(recorder, probability=0.3) and recorder.tries("v1") and time.monotonic() - begin < 0.5, "a page waits for a database that is away"
+    assert not keep(recorder, probability=0.3) and recorder.requests("v1") and time.monotonic() - begin < 0.5, "a page waits for a database that is away"
     with pytest.raises(InputError, match="away"):
         forget(recorder, "other")
     server.start()
     assert recorder.flush(20) and recorder.note is None and probabilities(recorder) == [0.3, 0.2, 0.1]
     server.stop(), server.start()
     assert keep(quiet, "other"), "a restart between two tries is not noticed"
-    assert len(quiet.tries("other")) == 2 and not list((tmp_path / "spool").iterdir())
+    assert len(quiet.requests("other")) == 2 and not list((tmp_path / "spool").iterdir())
 
 
 def test_wrong_password(server, recorders, caplog):
     right = server.empty()
     wrong = recorders(server.uri(make_url(right).database, "hunter2/secret"))
     with caplog.at_level("WARNING"):
-        assert not keep(wrong) and wrong.note == NOTE and wrong.tries("v1")
+        assert not keep(wrong) and wrong.note == NOTE and wrong.requests("v1")
         assert not keep(wrong)
     said = f"{caplog.text} {wrong.writer.reason} {wrong.note} {wrong.stored_text}"
     assert "hunter2" not in said and ("denied" in said or "authentication failed" in said)
@@ -215,7 +219,7 @@ def test_kill_minus_nine_loses_nothing(uri, recorders, tmp_path):
     for name, content in copies.items():
         (spool / name).write_bytes(content + b'{"id": "torn')
     again = recorders(uri)
-    assert again.flush(20) and len(again.tries("v1", 100)) == 15 and not list(spool.iterdir())
+    assert again.flush(20) and len(again.requests("v1", 100)) == 15 and not list(spool.iterdir())
 
 
 def test_a_living_process_keeps_its_spool(recorders, tmp_path):
@@ -223,15 +227,15 @@ def test_a_living_process_keeps_its_spool(recorders, tmp_path):
     place.write_text("in the way", encoding="utf-8")
     away, uri = recorders(f"sqlite:///{place}/x.sqlite", wait=0.2), f"sqlite:///{tmp_path}/y.sqlite"
     assert not keep(away)
-    assert recorders(uri).flush(20) and not recorders(uri).tries("v1") and len(list((tmp_path / "spool").glob("*.jsonl"))) == 1
+    assert recorders(uri).flush(20) and not recorders(uri).requests("v1") and len(list((tmp_path / "spool").glob("*.jsonl"))) == 1
     away.close(0)
-    assert recorders(uri).flush(20) and len(recorders(uri).tries("v1")) == 1
+    assert recorders(uri).flush(20) and len(recorders(uri).requests("v1")) == 1
 
 
 def test_a_full_queue_is_said(recorders, tmp_path):
     (tmp_path / "place").write_text("in the way", encoding="utf-8")
     recorder = recorders(f"sqlite:///{tmp_path}/place/x.sqlite", queue=3)
-    assert not any(keep(recorder) for _ in range(5)) and recorder.note == FULL and len(recorder.tries("v1")) == 3
+    assert not any(keep(recorder) for _ in range(5)) and recorder.note == FULL and len(recorder.requests("v1")) == 3
 
 
 FULL_DISK = textwrap.dedent("""
@@ -243,7 +247,7 @@ FULL_DISK = textwrap.dedent("""
     stored += [recorder.record({"name": "n", "blurb": "x" * 1000}, 0.5, 0, 1, "m", "v1") for _ in range(3)]
     note = bool(recorder.note)
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.getrlimit(resource.RLIMIT_FSIZE)[1],) * 2)
-    print(stored, note, recorder.flush(20), len(recorder.tries("v1")), recorder.note)
+    print(stored, note, recorder.flush(20), len(recorder.requests("v1")), recorder.note)
     recorder.close()
 """)
 
@@ -287,24 +291,24 @@ def test_a_server_that_never_answers(recorders, scheme):
         recorder = recorders(f"{scheme}127.0.0.1:{deaf.getsockname()[1]}/x", wait=0.05)
         begin = time.monotonic()
         assert not keep(recorder) and time.monotonic() - begin < 0.5
-        assert len(recorder.tries("v1")) == 1 and time.monotonic() - begin < 5
+        assert len(recorder.requests("v1")) == 1 and time.monotonic() - begin < 5
         assert recorder.note == NOTE and "hunter2" not in recorder.writer.reason
         begin = time.monotonic()
-        assert not keep(recorder) and len(recorder.tries("v1")) == 2 and time.monotonic() - begin < 0.5
+        assert not keep(recorder) and len(recorder.requests("v1")) == 2 and time.monotonic() - begin < 0.5
 
 
 @pytest.mark.parametrize("uri", ["hunter2", "mysql:hunter2@host", "mysql://u:hunter2@host:port/x", "paradox://u:hunter2@h/x", "mysql+mysqldb://u:hunter2@h/x", "sqlite:////proc/none/x.sqlite", "mysql://u:hunter2@127.0.0.1:1/x", "postgresql://u:hunter2@no.such.host.invalid/x"])
 def test_an_address_that_cannot_be_used(recorders, uri):
     recorder = recorders(uri, wait=0.5)
     assert not keep(recorder) and recorder.flush(0.5) is False
-    assert len(recorder.tries("v1")) == 1 and recorder.note == NOTE and recorder.writer.reason and "hunter2" not in recorder.writer.reason
+    assert len(recorder.requests("v1")) == 1 and recorder.note == NOTE and recorder.writer.reason and "hunter2" not in recorder.writer.reason
 
 
 def test_switched_off(tmp_path, monkeypatch):
     monkeypatch.setenv("KICKSTARTER_RECORD", "off")
     uri = f"sqlite:///{tmp_path}/db/x.sqlite"
     for recorder in (Recorder(uri), Recorder(uri, enabled=False)):
-        assert not keep(recorder) and recorder.tries("v1") == [] and recorder.note is None and recorder.stored_text == NOT_STORED and recorder.flush(1)
+        assert not keep(recorder) and recorder.requests("v1") == [] and recorder.note is None and recorder.stored_text == NOT_STORED and recorder.flush(1)
         recorder.close()
     assert not list(tmp_path.iterdir())
 
@@ -320,7 +324,7 @@ def test_switched_off_by_parameter(copy, monkeypatch):
 
 
 def test_import_is_light():
-    program = "import sys, kickstarter_predictor.record; print(sorted({'sqlalchemy', 'numpy', 'pandas'} & set(sys.modules)))"
+    program = "import sys, kickstarter_predictor.record; print(sorted({'pandas', 'scipy', 'sklearn'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, encoding="utf-8").stdout == "[]\n"
 
 
@@ -351,14 +355,14 @@ def test_status_and_forget_at_the_command_line(uri, recorders, record):
     recorder = recorders(uri)
     assert keep(recorder, "ada") and keep(recorder, "ben")
     assert record("status", uri=uri, check=True).stdout == "the database is there, and nothing waits\n"
-    assert one_line(record("forget", "--visitor", "ada", uri=uri), "1 rows of", "nothing is deleted without --yes") and recorder.tries("ada")
+    assert one_line(record("forget", "--visitor", "ada", uri=uri), "1 rows of", "nothing is deleted without --yes") and recorder.requests("ada")
     every = [["--before", ""], ["--visitor", ""], ["--visitor", " "], ["--before", "\t"], ["--visitor", "ada", "--before", ""], [], ["--before", "9999-12-31"]]
     for wrong in every if uri.startswith("sqlite") else every[:1]:
-        assert one_line(record("forget", "--yes", *wrong, uri=uri)) and len(recorder.tries("ada")) == len(recorder.tries("ben")) == 1
+        assert one_line(record("forget", "--yes", *wrong, uri=uri)) and len(recorder.requests("ada")) == len(recorder.requests("ben")) == 1
     assert record("forget", "--yes", "--before", "soon", uri=uri).stderr == "record: --before = 'soon': must be a date such as 2026-12-01\n"
     assert one_line(record("forget", "--yes", "--visitor", "ada", uri=""), "SQLALCHEMY_DATABASE_URI is empty"), "not another database instead"
     assert record("forget", "--yes", "--visitor", "ada", uri=uri, check=True).stdout.startswith("1 row deleted from ")
-    assert not recorder.tries("ada") and recorder.tries("ben")
+    assert not recorder.requests("ada") and recorder.requests("ben")
     if "@" in uri:
         password = uri.split("@")[0].split(":")[-1]
         done = record("status", uri=uri.replace(password, "hunter2"))
@@ -377,7 +381,7 @@ def test_forget_asks_at_a_terminal(recorders, tmp_path):
         os.write(here, answer)
         done = subprocess.run([sys.executable, "-m", "kickstarter_predictor.record", "forget", "--visitor", "ada"], stdin=there, capture_output=True, text=True, env=env, timeout=60, encoding="utf-8")
         os.close(here), os.close(there)
-        assert "1 rows of" in done.stdout and done.returncode == bool(left) and len(recorder.tries("ada")) == left
+        assert "1 rows of" in done.stdout and done.returncode == bool(left) and len(recorder.requests("ada")) == left
 
 
 # What must never become "everything".
@@ -442,7 +446,7 @@ def test_what_is_no_file_is_passed_over(recorders, tmp_path):
 
 
 def test_what_is_set_aside_is_bounded(tmp_path):
-    aside = Aside(tmp_path / "spool.rejected", most=100_000)
+    aside = Aside(tmp_path / "spool.rejected", max_bytes=100_000)
     for _ in range(10):
         assert aside.add((b"x" * 1_000, "not JSON") for _ in range(1_000))
     assert aside.path.stat().st_size < 110_000 and sum(e["count"] for e in aside.entries()) == 10_000
@@ -484,7 +488,7 @@ def test_a_table_of_an_earlier_release_gets_its_columns(uri, recorders):
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(lambda i: recorders(uri), range(4)))
         assert all(pool.map(keep, together))
-    assert probabilities(together[0], "old") == [0.25] and len(together[0].tries("v1")) == 4 and together[0].note is None
+    assert probabilities(together[0], "old") == [0.25] and len(together[0].requests("v1")) == 4 and together[0].note is None
 
 
 def test_two_processes_change_an_old_table(uri, recorders, tmp_path):
@@ -517,7 +521,7 @@ def test_an_old_table_that_may_not_be_changed(server, recorders, record):
         server.execute("SELECT pg_reload_conf()")
         time.sleep(0.3)
     recorder = recorders(as_clerk, wait=5)
-    assert not keep(recorder) and recorder.note == REPAIR and len(recorder.tries("v1")) == 1
+    assert not keep(recorder) and recorder.note == REPAIR and len(recorder.requests("v1")) == 1
     done = record("status", uri=as_clerk)
     assert one_line(done, "the database needs its owner", "ALTER TABLE campaigns ADD COLUMN arm VARCHAR(64)", "CREATE TABLE forgotten")
     for statement in done.stderr.split("has to run: ")[1].strip().split("; "):
@@ -539,7 +543,7 @@ def test_a_further_column_that_must_not_be_empty(uri, recorders, record):
     done = record("status", uri=uri)
     assert one_line(done, "the database needs its owner", "ALTER TABLE campaigns", "tenant")
     query(uri, done.stderr.split("has to run: ")[1].strip())
-    assert recorder.flush(20) and recorder.note is None and len(recorder.tries("ada")) == 1
+    assert recorder.flush(20) and recorder.note is None and len(recorder.requests("ada")) == 1
 
 
 def test_a_table_that_is_another_program_s(uri, recorders, tmp_path):
@@ -606,15 +610,15 @@ def test_forget_reaches_what_others_hold(uri, recorders, record, tmp_path):
     gone.close(0)
     recorder = recorders(uri, enabled=False)
     recorder.queue.spool.aside.add([(to_line(to_row(CAMPAIGN, 0.4, 0, 1, "m", "ada")), "refused"), (b'{"visitor": "ada", "na', "not JSON")])
-    assert kept(recorder) == (0, 1, 2, 2)
+    assert count_stored(recorder) == (0, 1, 2, 2)
     said = record("status", uri=f"sqlite:///{place}/x.sqlite")
     assert one_line(said, "away")
     said = record("forget", "--visitor", "ada", "--yes", uri=uri, check=True).stdout
     assert said.startswith("3 rows deleted") and "1 more wait with a process that runs, and will not be stored" in said
-    assert kept(recorder) == (0, 0, 2, 0)
+    assert count_stored(recorder) == (0, 0, 2, 0)
     away.database.uri = uri  # its database is back
     away.database._engine = None
-    assert away.flush(20) and query(uri, "SELECT visitor FROM campaigns") == [("ben",)] and kept(recorder) == (0, 0, 0, 0)
+    assert away.flush(20) and query(uri, "SELECT visitor FROM campaigns") == [("ben",)] and count_stored(recorder) == (0, 0, 0, 0)
     assert "nothing waits" in record("status", uri=uri, check=True).stdout
 
 
@@ -638,7 +642,7 @@ def test_forget_while_rows_are_written(uri, recorders, tmp_path):
     process.communicate(timeout=60)
     assert process.returncode == 0 and recorder.flush(20)
     last = query(uri, "SELECT MAX(until) FROM forgotten")[0][0]
-    assert not query(uri, f"SELECT asked_at FROM campaigns WHERE visitor = 'ada' AND asked_at < '{last}'") and len(recorder.tries("ben")) == 1
+    assert not query(uri, f"SELECT asked_at FROM campaigns WHERE visitor = 'ada' AND asked_at < '{last}'") and len(recorder.requests("ben")) == 1
 
 
 def test_what_is_forgotten_is_not_in_the_file(recorders, tmp_path):
@@ -669,4 +673,4 @@ def test_a_broken_spool_does_not_stop_the_writer(recorders, tmp_path):
 
     shutil.rmtree(tmp_path / "spool")
     (tmp_path / "spool").write_text("in the way", encoding="utf-8")
-    assert keep(recorder) and keep(recorder) and len(recorder.tries("v1")) == 3
+    assert keep(recorder) and keep(recorder) and len(recorder.requests("v1")) == 3

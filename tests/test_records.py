@@ -6,10 +6,11 @@ import math
 
 import pandas as pd
 import pytest
-from conftest import ROOT, call
-from kickstarter_predictor.acquire import Findings, acquire, json_records
+from support.project import ROOT
+from kickstarter_predictor.records import Findings, json_records
+from kickstarter_predictor.acquire import acquire
 from kickstarter_predictor.predict import main
-from kickstarter_predictor.stage import InputError
+from kickstarter_predictor.core import InputError
 from test_bad_input import PROJECT, line
 
 CASES = ROOT.parent / "shared" / "cases"

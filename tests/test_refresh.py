@@ -4,11 +4,12 @@ import shutil
 
 import pytest
 import yaml
-from conftest import ROOT, call, crawl, git
+from support.pipeline import crawl
+from support.project import ROOT, call, git
 from kickstarter_predictor.refresh import bring_home, share_cache
 from kickstarter_predictor.sample import snapshot_lines
 from kickstarter_predictor.scratch import scratch_clone
-from kickstarter_predictor.stage import InputError
+from kickstarter_predictor.core import InputError
 
 
 @pytest.fixture

@@ -2,13 +2,16 @@
 import csv
 import json
 import re
+import shutil
 
 import nbformat
 import pytest
 import yaml
-from conftest import ROOT, call
-from hostile import TEXTS
-from kickstarter_predictor.stage import _UNPRINTABLE, DIGITS, one_line, escaped, round_text
+from support.project import ROOT, call
+from support.hostile import TEXTS
+from kickstarter_predictor.core import DIGITS
+from kickstarter_predictor.render import round_text
+from kickstarter_predictor.report import UNPRINTABLE, escaped, one_line
 from markdown_it import MarkdownIt
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
@@ -62,12 +65,15 @@ def test_round_text_leaves_what_is_no_figure(text):
     assert round_text(text) == text
 
 
-PROBE = r"""
+PROBE = r""" parameters
 import json, numpy as np, pandas as pd, matplotlib.pyplot as plt
 from IPython.display import HTML, Markdown, display
-from kickstarter_predictor.stage import escaped, param, show, show_findings, show_table
-from hostile import TEXTS
+from kickstarter_predictor.core import param
+from kickstarter_predictor.report import escaped, show, show_findings, show_table
+from support.hostile import TEXTS
+typed: list = param("probe.typed")
 third = 1e3 / 7
+%%%
 print(third, (third, [third]), {"a": third}, json.dumps([third, 1 / 3]), np.array([third, 1 / 3]), sep="\n"), print(TEXTS)
 %%%
 (third, {"a": (np.float64(third), [1 / 3])}, np.float32(1 / 3))
@@ -79,8 +85,6 @@ pd.Series([1e5 / 7, 1 / 7]), third
 display(HTML(TEXTS[0]), {"a": third}, third)
 %%%
 third
-%%% parameters
-typed: list = param("probe.typed")
 %%%
 show_findings(*(f"{escaped(t)} and **{escaped(t)}**: {third}" for t in TEXTS))
 %%%
@@ -111,8 +115,10 @@ def probe(tmp_path_factory):
     nbformat.write(nb, folder / "nbs" / "00_probe.ipynb")
     (folder / "params.yaml").write_text(yaml.safe_dump({"probe": {"typed": TEXTS}}), encoding="utf-8")
     (folder / "dvc.yaml").write_text("stages: {}", encoding="utf-8")
-    (folder / "hostile.py").write_bytes((ROOT / "tests" / "hostile.py").read_bytes())
-    (folder / "kickstarter_predictor").symlink_to(ROOT / "kickstarter_predictor")
+    (folder / "support").mkdir()
+    (folder / "support" / "hostile.py").write_bytes((ROOT / "tests" / "support" / "hostile.py").read_bytes())
+    shutil.copytree(ROOT / "kickstarter_predictor", folder / "kickstarter_predictor")
+    (folder / "kickstarter_predictor" / "probe.py").write_text("__all__ = []\n", encoding="utf-8")
     call("python", "-m", "kickstarter_predictor.stage", "probe", cwd=folder)
     return folder / "reports"
 
@@ -187,4 +193,4 @@ def test_escaped_shows_what_it_was_given(text):
         html = page.render(before + escaped(text) + after)
         assert not re.search(r"<(?!/?(ul|li|p|strong|table|thead|tbody|tr|th|td)\b)", html), html
         shown = re.sub(r"<[^>]*>", "", html).replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", '"').replace("&amp;", "&")
-        assert one_line(text) in shown and not _UNPRINTABLE.search(shown)
+        assert one_line(text) in shown and not UNPRINTABLE.search(shown)

@@ -18,8 +18,8 @@ from urllib.parse import urlsplit
 
 import psutil
 import pytest
-from browser import get, run, seat_of, served, talk, to_widget
-from conftest import ROOT
+from support.browser import get, run, seat_of, served, talk, to_widget
+from support.project import ROOT
 
 SMALL = "pool=1, visitors=3, alone=3, ping=1, pong=0.5"
 ID = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}")
@@ -90,8 +90,8 @@ def answers(said) -> list:
     return [s["content"]["data"]["state"]["answer"] for s in said if s["content"]["data"]["state"].get("answer")]
 
 
-QUESTION = {"seq": 7, "visitor": "0" * 32, "asked": True, "keep": False, "fields": {"name": "A", "goal": "5000", "currency": "USD", "days": "30", "parent": "Games", "country": "US", "launch": "2026-12-01"}}
-ASK = to_widget({"method": "update", "state": {"asked": QUESTION}, "buffer_paths": []})
+REQUEST = {"seq": 7, "visitor": "0" * 32, "predict": True, "keep": False, "fields": {"name": "A", "goal": "5000", "currency": "USD", "days": "30", "parent": "Games", "country": "US", "launch": "2026-12-01"}}
+ASK = to_widget({"method": "update", "state": {"request": REQUEST}, "buffer_paths": []})
 STATE = to_widget({"method": "request_state"})
 
 
@@ -166,9 +166,9 @@ def test_a_client_that_answers_no_ping_is_let_go(small):
     assert run(talk(url, seat, STATE, wait=4))[1] is None, "one that answers stays"
 
 
-def test_seats_are_given_once(small):
+def test_kernels_are_given_once(small):
     url, _, process = small
-    until(lambda: len(kernels(process)) == 1)  # all seats are free, and one kernel waits
+    until(lambda: len(kernels(process)) == 1)  # nobody is there, and one kernel waits
     until(lambda: get(url + "health")[0] == 200)
     with ThreadPoolExecutor(20) as pool:
         pages = list(pool.map(get, [url] * 20))
@@ -250,8 +250,8 @@ def test_who_never_reads_is_let_go(poor):
             with suppress(OSError), socket_of(url, kernel) as (status, s):
                 visits += status == 101
                 while status == 101 and time.monotonic() < end:
-                    asked = QUESTION | {"seq": next(number)}
-                    update = to_widget({"method": "update", "state": {"asked": asked}, "buffer_paths": []})
+                    request = REQUEST | {"seq": next(number)}
+                    update = to_widget({"method": "update", "state": {"request": request}, "buffer_paths": []})
                     s.sendall(frame(json.dumps(STATE(model))) + frame(json.dumps(update(model))) + frame(b"", 10))
                     time.sleep(0.2)
             time.sleep(0.2)
@@ -299,7 +299,7 @@ def reached(url) -> bool:
 @contextmanager
 def started(command):
     "(address, process, log) of a server that need not be healthy, and that the caller may stop."
-    from servers import free_port
+    from support.servers import free_port
 
     port = free_port()
     with tempfile.TemporaryDirectory(dir="/tmp") as tmp:

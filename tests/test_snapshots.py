@@ -14,11 +14,11 @@ import zipfile
 
 import pandas as pd
 import pytest
-from conftest import ROOT, SHARED, call, needs_shared
-from kickstarter_predictor.acquire import acquire, amiss
+from support.project import ROOT, SHARED, call, needs_shared
+from kickstarter_predictor.acquire import acquire, issue_counts
 from kickstarter_predictor.scratch import gathered
-from kickstarter_predictor.stage import InputError
-from test_bad_input import PROJECT, ROWS, line
+from kickstarter_predictor.core import InputError
+from test_bad_input import PROJECT, ROWS
 
 MONTHS = [f"Kickstarter_2020-0{m}-16T03_20_04_541Z" for m in range(1, 7)]
 COLUMNS = [*PROJECT, "profile", "urls"]
@@ -201,7 +201,7 @@ def test_damaged_cells_are_counted(kind, tmp_path):
     counted, found = provenance.iloc[0], pd.read_parquet(tmp_path / "out.parquet").set_index("id")
     assert (counted["projects"], counted["rejected"], counted["repaired"], counted["lines"]) == (20 + projects, rejected, repaired, 20 + projects + rejected)
     assert set(range(1, 21)) <= set(found.index) and len(rejects) == rejected and rejects["line"].between(12, 13).all()
-    assert amiss(provenance, "reasons")["lines"].sum() == rejected and amiss(provenance, "repairs")["lines"].sum() == repaired
+    assert issue_counts(provenance, "reasons")["lines"].sum() == rejected and issue_counts(provenance, "repairs")["lines"].sum() == repaired
     if projects:
         assert found.loc[30, "goal"] == 1000 and found.loc[30, "launched_at"] == pd.Timestamp("2019-02-01", tz="UTC")
         if kind in NAMES: assert found.loc[30, "name"] == NAMES[kind]

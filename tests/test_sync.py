@@ -1,37 +1,28 @@
-"Notebooks, modules, stages and reports belong together, one of each to a name."
+"A notebook is a module; an analysis is also a stage and a report; and the house keeps its shape."
 import ast
 import configparser
 import importlib.metadata
 import json
 import re
+import statistics
 import sys
 
 import pytest
 import yaml
-from conftest import ROOT, call
+from support.project import ROOT, call
 from kickstarter_predictor.scratch import scratch_clone
-from kickstarter_predictor.stage import check_params, declared, sections
+from kickstarter_predictor.core import HOW, RENAMED, InputError, check_params, declared, param, parameters_of, sections
+from kickstarter_predictor.stage import dvc_yaml, imports, needed_modules
 
 NOTEBOOKS = sorted((ROOT / "nbs").glob("*.ipynb"))
 CHAPTERS = {re.sub(r"^\d\d_", "", p.stem): p for p in NOTEBOOKS}
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 PACKAGE = ROOT / "kickstarter_predictor"
 OWN = {"__init__.py", "_modidx.py"}
-
-
-def imports(source: str) -> set[str]:
-    found = (n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.ImportFrom))
-    return {n.module.removeprefix("kickstarter_predictor.") for n in found if n.module and (n.level == 1 or n.module.startswith("kickstarter_predictor."))}
-
-
-def module_imports(name: str) -> set[str]:
-    return imports((PACKAGE / f"{name}.py").read_text(encoding="utf-8"))
-
-
-def needed(names: set[str]) -> set[str]:
-    "The modules `names` and all that they import, however far down."
-    more = set().union(*(module_imports(n) for n in names)) - names if names else set()
-    return needed(names | more) if more else names
+SERVING = {"predict", "record", "form", "app"}
+RESEARCH = {"tune", "evaluate", "population", "explore", "experiment", "monitor"}
+BATCH_ONLY = {"acquire"}  # which predict imports for a batch
+LONGEST_CELL = 40  # lines
 
 
 def code(path) -> str:
@@ -73,56 +64,105 @@ def test_line_endings_are_the_same_everywhere(tmp_path):
         assert [f for f in files if (source / f).read_bytes() != (tmp_path / "clone" / f).read_bytes()] == []
 
 
+def cells(path) -> list[dict]:
+    return json.loads(path.read_text(encoding="utf-8"))["cells"]
+
+
+def is_analysis(path) -> bool:
+    return any("parameters" in c["metadata"].get("tags", []) for c in cells(path))
+
+
+def by_hand(path) -> bool:
+    return any("by-hand" in c["metadata"].get("tags", []) for c in cells(path))
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_notebook_is_clean(path):
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    assert not any(c.get("outputs") or c.get("execution_count") for c in cells), "it holds outputs: run `make export`"
-    assert not any(set(c["metadata"]) - {"tags"} for c in cells)
-    longest = max(len(c["source"]) for c in cells if c["cell_type"] == "code")
-    assert longest <= 60, f"a cell of {longest} lines is a wall of code"
+    assert not any(c.get("outputs") or c.get("execution_count") for c in cells(path)), "it holds outputs: run `make export`"
+    assert not any(set(c["metadata"]) - {"tags"} for c in cells(path))
 
 
-@pytest.mark.parametrize("name", CHAPTERS)
-def test_one_name_one_thing(name):
-    stem = CHAPTERS[name].stem
-    stage = STAGES[name]
-    outs = paths(stage["outs"])
-    assert stage["cmd"] == f"python -m kickstarter_predictor.stage {name}"
-    if name == "index":
-        assert "README.md" in outs
-        return
-    assert (PACKAGE / f"{name}.py").exists()
-    assert {f"reports/{stem}.md", f"reports/{stem}.html"} <= outs
-    assert (ROOT / "reports" / f"{stem}.md").exists() and (ROOT / "reports" / f"{stem}.html").exists()
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_a_cell_is_one_thought(path):
+    code_cells = ["".join(c["source"]).splitlines() for c in cells(path) if c["cell_type"] == "code"]
+    assert [lines[0] for lines in code_cells if len(lines) > LONGEST_CELL] == []
+    assert [line for lines in code_cells for line in lines if len(line) > 100] == []
 
 
-def test_nothing_else_is_there():
-    assert set(STAGES) == set(CHAPTERS)
+def test_cells_are_short():
+    lengths = sorted(len(c["source"]) for p in NOTEBOOKS for c in cells(p) if c["cell_type"] == "code")
+    assert statistics.median(lengths) <= 8
+    assert lengths[int(0.9 * len(lengths))] <= 25
+
+
+def test_modules_are_small():
+    lines = {p.stem: p.read_text(encoding="utf-8").count("\n") for p in PACKAGE.glob("*.py") if p.name not in OWN}
+    assert {m: n for m, n in lines.items() if n > (700 if m == "sample" else 600)} == {}
+
+
+def test_imports_stand_at_the_top():
+    "Inside a function only what serving or a quick command would otherwise wait for."
+    inner = [(p.stem, ast.unparse(n)) for p in PACKAGE.glob("*.py") for f in ast.walk(ast.parse(p.read_text(encoding="utf-8")))
+             if isinstance(f, ast.FunctionDef) for n in ast.walk(f) if isinstance(n, (ast.Import, ast.ImportFrom))]  # fmt: skip
+    assert len(inner) <= 25, inner
+    roots = {re.match(r"(?:from|import) ([\w.]+)", text)[1].split(".")[0] for _, text in inner}
+    assert roots <= {"sklearn", "xgboost", "boto3", "botocore", "dask", "distributed", "pandera", "statsmodels", "fcntl", "kickstarter_predictor", ""}, inner
+
+
+def test_a_notebook_is_a_module():
     assert {p.stem for p in PACKAGE.glob("*.py") if p.name not in OWN} == set(CHAPTERS) - {"index"}
-    assert set(sections()) == set(CHAPTERS)
+    numbers = [p.stem[:2] for p in NOTEBOOKS if p.stem != "index"]
+    assert sorted(set(numbers)) == numbers
 
 
-@pytest.mark.parametrize("name", CHAPTERS)
-def test_stage_depends_on_what_it_imports(name):
-    listed = {d for d in STAGES[name]["deps"] if re.fullmatch(r"kickstarter_predictor/\w+\.py", d)}
-    wanted = needed(imports(code(CHAPTERS[name])) | {"stage"}) - ({name} if name != "stage" else set())
-    assert listed == {f"kickstarter_predictor/{m}.py" for m in wanted}
+def test_an_analysis_is_a_stage_and_a_report():
+    analyses = {name for name, path in CHAPTERS.items() if is_analysis(path)}
+    assert set(STAGES) == {name for name in analyses if not by_hand(CHAPTERS[name])}
+    stems = {CHAPTERS[name].stem for name in analyses} - {"index"}
+    for kind in ("md", "html"):
+        assert {p.stem for p in (ROOT / "reports").glob(f"[0-9]*.{kind}")} == stems
+
+
+def test_dvc_yaml_is_what_the_notebooks_say():
+    assert (ROOT / "dvc.yaml").read_text(encoding="utf-8") == dvc_yaml(ROOT), "run `make dvc`"
 
 
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_imports_point_down(name):
     place = CHAPTERS[name].stem if name != "index" else "99"
-    above = {m for m in imports(code(CHAPTERS[name])) if m != "stage" and CHAPTERS[m].stem >= place}
+    above = {m for m in imports(code(CHAPTERS[name])) if CHAPTERS[m].stem >= place and m != name}
     assert not above
 
 
-@pytest.mark.parametrize("name", CHAPTERS)
-def test_parameters_are_declared(name):
-    import nbformat
+def test_serving_stands_on_no_research():
+    assert not needed_modules(SERVING, ROOT) & RESEARCH
 
-    types = declared(nbformat.read(CHAPTERS[name], as_version=4))
-    assert check_params(name, sections()[name], types) == (sections()[name] or {})
-    assert bool(types) == ("params" in STAGES[name]), "dvc.yaml must follow the section of a stage that has parameters"
+
+def test_serving_loads_no_library_of_research():
+    "Each visitor has a kernel of its own: what it imports, it imports for each."
+    program = f"import sys, kickstarter_predictor.{', kickstarter_predictor.'.join(sorted(SERVING - {'app'}))}; print(*sorted(sys.modules))"
+    loaded = set(call("python", "-c", program, cwd=ROOT).stdout.split())
+    assert not loaded & {"sklearn", "xgboost", "optuna", "matplotlib", "statsmodels", "boto3", "pandera", "nbformat", "papermill"}
+    assert not {f"kickstarter_predictor.{m}" for m in RESEARCH | BATCH_ONLY | {"stage", "report"}} & loaded
+
+
+def test_every_section_is_used():
+    declared_in = {name for name, path in CHAPTERS.items() if is_analysis(path) and declared(json.loads(path.read_text(encoding="utf-8")))}
+    assert set(sections()) == declared_in | {"record", "refresh", HOW}
+    assert set(sections()[HOW]) <= declared_in
+
+
+@pytest.mark.parametrize("name", [name for name, path in CHAPTERS.items() if is_analysis(path)])
+def test_parameters_are_declared(name):
+    assert parameters_of(name).keys() == declared(json.loads(CHAPTERS[name].read_text(encoding="utf-8"))).keys()
+
+
+@pytest.mark.parametrize("old, new", RENAMED.items())
+def test_a_renamed_parameter_is_known_by_its_new_name(old, new):
+    param(new)
+    section, name = old.split(".")
+    with pytest.raises(InputError, match=re.escape(new)):
+        check_params(section, {name: 1}, {})
 
 
 def test_outputs_persist():
@@ -162,7 +202,7 @@ def depends_on_the_locale(call: ast.Call) -> bool:
     return name.startswith("subprocess.") and bool(options & {"text", "universal_newlines"})
 
 
-@pytest.mark.parametrize("path", [*NOTEBOOKS, *sorted((ROOT / "tests").glob("*.py"))], ids=lambda p: p.name)
+@pytest.mark.parametrize("path", [*NOTEBOOKS, *sorted((ROOT / "tests").glob("*.py")), *sorted((ROOT / "tests" / "support").glob("*.py")), *sorted((ROOT / "benchmarks").glob("*.py"))], ids=lambda p: p.name)
 def test_every_text_names_its_encoding(path):
     "Else another locale reads and writes other bytes, or none."
     source = code(path) if path.suffix == ".ipynb" else path.read_text(encoding="utf-8")
@@ -176,7 +216,7 @@ def test_a_text_without_its_encoding_is_seen(text, wrong):
     assert depends_on_the_locale(ast.parse(text).body[0].value) == wrong
 
 
-DEVELOPMENT = {"stage", "benchmark", "tune"}  # what they import to read and run notebooks, and to compare with, only a checkout needs
+DEVELOPMENT = {"stage", "render", "report", "benchmark"}  # what they import to read and run notebooks, and to compare with, only a checkout needs
 
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.glob("*.py")), ids=lambda p: p.stem)
@@ -189,7 +229,6 @@ def test_every_import_is_of_a_package_that_is_declared(path):
     wanted = {plain(re.match(r"[\w.-]+", line)[0]) for line in lines if line.strip()}
     nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
     names = {a.name for n in nodes if isinstance(n, ast.Import) for a in n.names} | {n.module for n in nodes if isinstance(n, ast.ImportFrom) and not n.level}
-    names |= {n.args[0].value for n in nodes if isinstance(n, ast.Call) and ast.unparse(n.func) == "lazy"}
     packages = importlib.metadata.packages_distributions()
     others = {name.partition(".")[0] for name in names} - set(sys.stdlib_module_names) - {"kickstarter_predictor"}
     assert {name for name in others if not wanted & set(map(plain, packages.get(name, [])))} == set()

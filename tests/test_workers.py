@@ -14,23 +14,31 @@ import optuna
 import pandas as pd
 import pytest
 import yaml
-from servers import PASSWORD
+from support.servers import PASSWORD
 from sqlalchemy import make_url
 
-from kickstarter_predictor.features import LEARNED, LEVELS, NUMBERS, auc
-from kickstarter_predictor.tune import FAMILIES, finished, fit_blend, fit_family, load_search, main, make_fold, open_storage, run_search
+from kickstarter_predictor.metrics import auc
+from kickstarter_predictor.inputs import CATEGORICAL, NUMBERS
+from kickstarter_predictor.features import LEARNED
+from kickstarter_predictor.tune import (
+    FAMILIES, finished, fit_blend, fit_family, load_search, main, make_fold, open_storage,
+    run_search,
+)
 
 ROOT = Path(__file__).parents[1]
-PARAMS = {"families": ["XGBoost", "logistic regression"], "trials": 4, "n_folds": 3, "max_rows": 20000, "threads": 1, "scheduler": None, "at_once": 1, "storage": None, "grace": 4, "seed": 0}
+PARAMS = {"families": ["XGBoost", "logistic regression"], "trials": 4, "n_folds": 3, "max_rows": 20000, "threads": 1, "scheduler": None, "n_jobs": 1, "storage": None, "heartbeat_timeout": 4, "seed": 0}
 
 
 def features(n=2400, seed=0):
-    "A table as 04_features makes it, of noise and a few columns that tell."
+    "A table as 23_features makes it, of noise and a few columns that tell."
     rng = np.random.default_rng(seed)
     table = {c: rng.normal(size=n).astype(np.float32) for c in [*NUMBERS, *(f"{c}@{k}" for c in LEARNED for k in range(4))]}
-    table |= {c: rng.choice(list("abcdef"), n) for c in LEVELS}
+    table |= {c: rng.choice(list("abcdef"), n) for c in CATEGORICAL}
     told = sum(table[c] for c in NUMBERS[:6]) + table[NUMBERS[6]] * table[NUMBERS[7]] + (table["category"] == "a")
     return pd.DataFrame(table | {"fold": np.arange(n) % 4, "success": (told + rng.normal(0, 3, n) > 0).astype(int)})
+
+
+HOW = ("threads", "scheduler", "n_jobs", "storage", "heartbeat_timeout")
 
 
 class Checkout:
@@ -40,14 +48,16 @@ class Checkout:
         self.folder = folder
         for name in ("artifacts", "nbs"):
             (folder / name).mkdir(parents=True)
-        for name in ("kickstarter_predictor", "nbs/05_tune.ipynb", "dvc.yaml"):
+        for name in ("kickstarter_predictor", "nbs/25_tune.ipynb", "dvc.yaml"):
             (folder / name).symlink_to(ROOT / name)
         table.to_parquet(folder / "artifacts" / "features.parquet")
         (folder / "artifacts" / "provenance.json").write_text(json.dumps({"header": "made up"}), encoding="utf-8")
         self.params(**params)
 
     def params(self, **changed):
-        (self.folder / "params.yaml").write_text(yaml.safe_dump({"tune": PARAMS | changed}), encoding="utf-8")
+        values = PARAMS | changed
+        how = {name: values.pop(name) for name in HOW}
+        (self.folder / "params.yaml").write_text(yaml.safe_dump({"tune": values, "how": {"tune": how}}), encoding="utf-8")
         return self
 
     def command(self, *args, **env):
@@ -65,7 +75,7 @@ class Checkout:
         "The bytes of what the stage leaves."
         done = self.run("kickstarter_predictor.stage", "tune", **env)
         assert done.returncode == 0, done.stderr
-        return {name: (self.folder / name).read_bytes() for name in ("artifacts/study.csv", "artifacts/best.json", "reports/05_tune.md")}
+        return {name: (self.folder / name).read_bytes() for name in ("artifacts/study.csv", "artifacts/best.json", "reports/25_tune.md")}
 
 
 @pytest.fixture(scope="module")
@@ -203,7 +213,7 @@ def test_a_worker_that_slept_is_not_missed(alone, tmp_path):
         ("oracle://me:hunter2@127.0.0.1/db", "no driver for oracle"),
         ("me:hunter2@127.0.0.1", "neither an address"),
         ("journal:artifacts", "the file cannot be used"),
-        (None, "tune.storage is null"),
+        (None, "how.tune.storage is null"),
     ],
 )
 def test_a_storage_that_does_not_serve(tmp_path, monkeypatch, capsys, where, said):
@@ -211,7 +221,7 @@ def test_a_storage_that_does_not_serve(tmp_path, monkeypatch, capsys, where, sai
     assert main(["worker"]) == 1
     out, err = capsys.readouterr()
     last = err.strip().splitlines()[-1]
-    assert last.startswith("worker: params.yaml: tune.storage") and said in last and "hunter2" not in out + err
+    assert last.startswith("worker: params.yaml: how.tune.storage") and said in last and "hunter2" not in out + err
 
 
 def test_no_features_and_no_such_command(tmp_path):

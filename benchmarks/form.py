@@ -1,4 +1,4 @@
-"""How fast the page is and how many visitors fit: python tests/bench_form.py
+"""How fast the page is and how many visitors fit: python benchmarks/form.py
 
 First view with the warm pool, the time from the last change to the answer on the screen (in Chromium), then 25 visitors
 at once on WebSockets, each predicting 20 times, and the memory of a visitor's kernel. For this machine, as busy as it is."""
@@ -11,8 +11,8 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
-from browser import served
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from support.browser import served
 from test_form import filled, get, jupyter, opened, talk  # noqa: F401
 
 VISITORS, EACH = 25, 20
@@ -30,7 +30,7 @@ def p95(spent):
 def in_browser(url):
     import shutil
 
-    from browser import FLAGS
+    from support.browser import FLAGS
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as p:
@@ -47,17 +47,17 @@ def in_browser(url):
     print(f"first view, warm pool: {', '.join(f'{v:.2f}' for v in views)} s; last change to answer on screen, n = {len(spent)}: p50 {statistics.median(spent):.0f} ms, p95 {p95(spent):.0f} ms (30 ms of it wait for the next key)")
 
 
-async def visitor(url, seat, go):
+async def visitor(url, ids, go):
     from tornado.websocket import websocket_connect
 
-    kernel, model = seat
+    kernel, model = ids
     socket = await websocket_connect(f"{url.replace('http', 'ws')}api/kernels/{kernel}/channels?session_id=bench")
     spent = []
     await go.wait()
     for seq in range(EACH):
         begun = time.perf_counter()
-        asked = {"seq": seq, "visitor": kernel.replace("-", ""), "asked": True, "keep": seq == 0, "fields": FIELDS | {"goal": str(1000 + 100 * seq)}}
-        await socket.write_message(json.dumps(jupyter("comm_msg", {"comm_id": model, "data": {"method": "update", "state": {"asked": asked}, "buffer_paths": []}})))
+        request = {"seq": seq, "visitor": kernel.replace("-", ""), "predict": True, "keep": seq == 0, "fields": FIELDS | {"goal": str(1000 + 100 * seq)}}
+        await socket.write_message(json.dumps(jupyter("comm_msg", {"comm_id": model, "data": {"method": "update", "state": {"request": request}, "buffer_paths": []}})))
         while True:
             said = json.loads(await asyncio.wait_for(socket.read_message(), 60))
             answer = said["content"].get("data", {}).get("state", {}).get("answer", {}) if said["msg_type"] == "comm_msg" else {}
@@ -73,10 +73,10 @@ async def visitor(url, seat, go):
 async def crowd(url):
     begun = time.perf_counter()
     pages = await asyncio.gather(*(asyncio.to_thread(get, url, timeout=600) for _ in range(VISITORS)))
-    print(f"{VISITORS} pages asked for at once: the last is there after {time.perf_counter() - begun:.0f} s")
-    seats = [re.search('data-kernel="([^"]+)" data-model="([^"]+)"', p[2]).groups() for p in pages]
+    print(f"{VISITORS} pages requested at once: the last is there after {time.perf_counter() - begun:.0f} s")
+    ids = [re.search('data-kernel="([^"]+)" data-model="([^"]+)"', p[2]).groups() for p in pages]
     go = asyncio.Event()
-    tasks = [asyncio.create_task(visitor(url, s, go)) for s in seats]
+    tasks = [asyncio.create_task(visitor(url, i, go)) for i in ids]
     await asyncio.sleep(3)
     go.set()
     spent = [t for all_ in await asyncio.gather(*tasks) for t in all_]

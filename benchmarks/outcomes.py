@@ -1,7 +1,7 @@
-"""How well and how fast tries are matched: `python tests/bench_outcomes.py [seeds]`.
+"""How well and how fast requests are matched: `python benchmarks/outcomes.py [seeds]`.
 
 Precision and recall on ../shared/data, 500 projects and 250 that are taken out a seed, names damaged, launches shifted by up to the window;
-then 10,000 tries against 1,000,000 projects made of real names' words: seconds and peak memory."""
+then 10,000 requests against 1,000,000 projects made of real names' words: seconds and peak memory."""
 import resource
 import sys
 import tempfile
@@ -12,7 +12,10 @@ import numpy as np
 import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from kickstarter_predictor.outcomes import Rules, as_tried, figures, interval, judged, match, read_snapshots, simulated
+from kickstarter_predictor.matching import Rules
+from kickstarter_predictor.outcomes import (
+    simulated_request, figures, wilson_interval, judged, match, read_snapshots, simulated,
+)
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 FILES = ("kick_2009_2015", "scraped_2017_2024", "population_2009_2017")
@@ -42,7 +45,7 @@ def accuracy(seeds) -> None:
             print(f"  {kind:14} precision {said(f['precision'])}  recall {said(f['recall'])}  {rest}")
 
 
-def scale(n: int = 1_000_000, tries: int = 10_000) -> None:
+def scale(n: int = 1_000_000, requests: int = 10_000) -> None:
     rng, real = np.random.default_rng(0), projects_of("kick_2009_2015")
     names = real["name"].dropna().to_numpy()
     halves = [n.split() for n in names]
@@ -51,8 +54,8 @@ def scale(n: int = 1_000_000, tries: int = 10_000) -> None:
     launched = pd.to_datetime(pd.Series(1_240_000_000 + rng.integers(0, 15 * 365 * 86_400, n)), unit="s", utc=True).dt.as_unit("ms")
     same = real.iloc[rng.integers(len(real), size=n)].reset_index(drop=True)
     projects = same.assign(id=np.arange(1, n + 1), name=made, launched_at=launched, deadline=launched + pd.Timedelta(days=30), slug=None)
-    recent = projects.nlargest(n // 7, "launched_at").sample(tries, random_state=0)
-    asked = [as_tried(p, "typos", rng, Rules()) for p in recent.itertuples()]
+    recent = projects.nlargest(n // 7, "launched_at").sample(requests, random_state=0)
+    asked = [simulated_request(p, "typos", rng, Rules()) for p in recent.itertuples()]
     truth = dict(zip((t["id"] for t in asked), recent["id"]))
     with tempfile.TemporaryDirectory() as tmp:
         projects.to_parquet(Path(tmp) / "p.parquet", row_group_size=20_000)
@@ -61,8 +64,8 @@ def scale(n: int = 1_000_000, tries: int = 10_000) -> None:
         run = match(sorted(asked, key=lambda t: t["asked_at"]), Path(tmp) / "p.parquet", Rules(), pd.Timestamp.now(tz="UTC"))
         seconds = time.perf_counter() - start
     right = sum(truth[c["id"]] == c["project_id"] for c in run.written)
-    print(f"\n{tries:,} tries of the last two years x {n:,} projects of fifteen: {seconds:.0f} s, peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GB ({before / 2**20:.1f} GB before)")
-    print(f"  {run.counts}; precision {said(interval(right, len(run.written)))}, recall {said(interval(right, tries))}")
+    print(f"\n{requests:,} requests of the last two years x {n:,} projects of fifteen: {seconds:.0f} s, peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GB ({before / 2**20:.1f} GB before)")
+    print(f"  {run.counts}; precision {said(wilson_interval(right, len(run.written)))}, recall {said(wilson_interval(right, requests))}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How long one prediction takes, and how long until the first: python tests/bench_predict.py
+"""How long one prediction takes, and how long until the first: python benchmarks/predict.py
 
 The figures are of this machine. Each is measured in turn with what it stands beside, so that their ratio travels. `single` and `cold_starts`
 give their rows to the benchmark notebook."""
@@ -16,9 +16,13 @@ import pandas as pd
 
 from kickstarter_predictor import features
 from kickstarter_predictor.clean import clean_text
-from kickstarter_predictor.evaluate import calibrated
-from kickstarter_predictor.features import codes, count_texts, inputs, levels, numbers, text_feature
-from kickstarter_predictor.predict import PACKAGED, load_predictor, predict, to_campaign, to_columns, vectors
+from kickstarter_predictor.models import calibrated
+from kickstarter_predictor.inputs import inputs, categorical_values, numbers
+from kickstarter_predictor.text import count_texts
+from kickstarter_predictor.features import encode_ordinals, text_feature
+from kickstarter_predictor.campaign import to_campaign
+from kickstarter_predictor.models import PACKAGED, load_predictor
+from kickstarter_predictor.predict import predict, to_columns, vectors
 
 CAMPAIGN = {"name": "Fog & Lanterns: a cooperative card game", "blurb": "Guide your ship home through the fog: a card game for two to four players, ready to print.", "goal": 12000, "currency": "USD",
             "country": "US", "category": "Tabletop Games", "parent": "Games", "launched_at": "2024-03-05T16:00", "created_at": "2023-12-20", "days": 30, "video": True}
@@ -48,18 +52,18 @@ def by_pipeline(campaign: dict, predictor, booster) -> float:
                          preparation_days=(table["launched_at"] - table["created_at"]) / pd.Timedelta(days=1),
                          **{text: table[text].map(clean_text) for text in ("name", "blurb")})
     columns = inputs(table)
-    marks, X, encoder = levels(columns), numbers(columns), predictor.encoder
+    marks, X, encoder = categorical_values(columns), numbers(columns), predictor.encoder
     counts = count_texts(columns, int(np.log2(len(encoder.texts["name"].idf[0]))))
     learned = encoder(marks, {c: text_feature(encoder.texts[c], m) for c, m in counts.items()}, X[:, 0].astype(float))
-    X = np.hstack([X, learned, np.ones((1, 1), np.float32), codes(marks, predictor.layout.levels)])[:, predictor.layout.at]
+    X = np.hstack([X, learned, np.ones((1, 1), np.float32), encode_ordinals(marks, predictor.layout.levels)])[:, predictor.layout.at]
     X = np.clip(X, predictor.layout.least, predictor.layout.most)
     kinds = ["c" if name.endswith("#") else "q" for name in predictor.about["names"]]
     data = xgboost.DMatrix(np.where(np.isnan(X), predictor.layout.fill, X), feature_types=kinds, enable_categorical=True, nthread=1)
     return float(calibrated(booster.predict(data, output_margin=True)[0], predictor.about["calibrator"]))
 
 
-def single(n: int = 300, at_once: int = 20) -> list[dict]:
-    "One campaign, the packaged model loaded: rows of `way`, `p50_ms`, `p10_ms`, `p90_ms`, median `cpu_ms`, `n`. Each way has all of `n` campaigns, `at_once` in a row, then it is the next one's turn."
+def single(n: int = 300, n_jobs: int = 20) -> list[dict]:
+    "One campaign, the packaged model loaded: rows of `way`, `p50_ms`, `p10_ms`, `p90_ms`, median `cpu_ms`, `n`. Each way has all of `n` campaigns, `n_jobs` in a row, then it is the next one's turn."
     import xgboost
 
     predictor, booster = load_predictor("packaged"), xgboost.Booster({"nthread": 1}, model_file=PACKAGED / "booster.ubj")
@@ -77,9 +81,9 @@ def single(n: int = 300, at_once: int = 20) -> list[dict]:
     far = max(abs(by_pipeline(c, predictor, booster) - predict(c, predictor).probability) for c in campaigns[:50])
     assert far < 1e-5, f"the ways differ by {far}"
     spent = {way: [] for way in ways}
-    for first in range(0, n, at_once):
+    for first in range(0, n, n_jobs):
         for way, (call, before) in ways.items():
-            for i in range(first, min(first + at_once, n)):
+            for i in range(first, min(first + n_jobs, n)):
                 if before:
                     before()
                 wall, cpu = time.perf_counter(), time.thread_time()

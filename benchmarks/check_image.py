@@ -1,6 +1,6 @@
 """The Dockerfile's steps run in order in a clean root, for machines without a Docker engine: debootstrap, chroot, and the Dockerfile's own lines.
 
-Run by hand as root: `python tests/check_image.py [app|pipeline]`; with `--start`, what was built before is only started. Debian 12 with its Python 3.11 stands in for python:3.11-slim-bookworm.
+Run by hand as root: `python benchmarks/check_image.py [app|pipeline]`; with `--start`, what was built before is only started. Debian 12 with its Python 3.11 stands in for python:3.11-slim-bookworm.
 It builds the target and what it is made from, then starts it as the Dockerfile says: its user, its environment, read-only but for /tmp and its volumes."""
 import json
 import os

@@ -1,8 +1,8 @@
-"""What tuning costs and reaches: python tests/bench_tune.py trial | search | bar | rows [SNAPSHOT]
+"""What tuning costs and reaches: python benchmarks/tune.py trial | search | bar | rows [SNAPSHOT]
 
 SNAPSHOT is any that `acquire` reads: by default ../shared/data/scraped_2017_2024.json.gz, or the embedded one. Each part is a function that returns rows (plain dicts):
 `trial_cost`, `over_time`, `at_the_bar` (against AutoGluon, if $AUTOGLUON_PYTHON names a Python that has it) and `by_rows`.
-Outcome fields cannot enter: features are those of 04_features alone, which refuses them."""
+Outcome fields cannot enter: features are those of 23_features alone, which refuses them."""
 import json
 import os
 import subprocess
@@ -17,8 +17,15 @@ import pandas as pd
 
 from kickstarter_predictor.acquire import acquire
 from kickstarter_predictor.clean import clean
-from kickstarter_predictor.features import LEARNED, LEVELS, NUMBERS, auc, codes, feature_table, folds, numbered, vocabulary
-from kickstarter_predictor.tune import FAMILIES, Fold, Search, best_settings, binned, blend_shares, finished, fit_family, fit_xgboost, make_fold, run_search
+from kickstarter_predictor.metrics import auc
+from kickstarter_predictor.inputs import CATEGORICAL, NUMBERS
+from kickstarter_predictor.features import (
+    LEARNED, encode_ordinals, feature_table, folds, ordinal_encoding, vocabulary,
+)
+from kickstarter_predictor.tune import (
+    FAMILIES, Fold, Search, best_settings, binned, blend_weights, finished, fit_family,
+    fit_xgboost, make_fold, run_search,
+)
 
 ROOT = Path(__file__).parents[1]
 SCRAPED = ROOT.parent / "shared" / "data" / "scraped_2017_2024.json.gz"
@@ -32,7 +39,7 @@ def campaigns_of(snapshot: Path) -> pd.DataFrame:
 
 def folds_of(campaigns: pd.DataFrame, n: int = 3) -> list[Fold]:
     "The first `n` of five folds, as the stage tune sees them."
-    features, _ = feature_table(campaigns, 5, 3, at_once=2, ks=range(n))
+    features, _ = feature_table(campaigns, 5, 3, n_jobs=2, ks=range(n))
     return [make_fold(features, k) for k in range(n)]
 
 
@@ -40,7 +47,7 @@ def classifier(settings: dict, X, threads: int = 1):
     "scikit-learn's way to the same model."
     from xgboost import XGBClassifier
 
-    kinds = ["q"] * (X.shape[1] - len(LEVELS)) + ["c"] * len(LEVELS)
+    kinds = ["q"] * (X.shape[1] - len(CATEGORICAL)) + ["c"] * len(CATEGORICAL)
     return XGBClassifier(**settings, max_cat_to_onehot=4, random_state=0, n_jobs=threads, feature_types=kinds, enable_categorical=True, tree_method="hist")
 
 
@@ -56,7 +63,7 @@ def by_cross_val_score(settings: dict, data: list[Fold]) -> list[float]:
 
 
 def by_shared_bins(settings: dict, data: list[Fold], bins: list) -> list[float]:
-    return [auc(d.y_test, fit_xgboost(b, d.y_train, **settings, coded=len(LEVELS))(d.X_test)) for d, b in zip(data, bins)]
+    return [auc(d.y_test, fit_xgboost(b, d.y_train, **settings, coded=len(CATEGORICAL))(d.X_test)) for d, b in zip(data, bins)]
 
 
 def trial_cost(data: list[Fold], rounds: int = 5, trees: tuple = (100, 500)) -> list[dict]:
@@ -65,7 +72,7 @@ def trial_cost(data: list[Fold], rounds: int = 5, trees: tuple = (100, 500)) -> 
     for n in trees:
         settings, took, gap = FAMILIES["XGBoost"].start | {"n_estimators": n}, {"shared": [], "cross_val_score": []}, 0.0
         began = time.perf_counter()
-        bins = [binned(d.X_train, d.y_train, len(LEVELS)) for d in data]
+        bins = [binned(d.X_train, d.y_train, len(CATEGORICAL)) for d in data]
         once = (time.perf_counter() - began) / rounds
         for _ in range(rounds):
             began = time.perf_counter()
@@ -93,7 +100,7 @@ def over_time(data: list[Fold], trials: int = 16, seeds: tuple = (0, 1, 2)) -> l
                 rows.append({"seed": seed, "way": "ours", "trial": done, "seconds": time.perf_counter() - began})
 
         job = Search(["XGBoost"], data, trials, len(data[0].y_train), seed)
-        study = run_search(job, at_once=1, progress=note)["XGBoost"]
+        study = run_search(job, n_jobs=1, progress=note)["XGBoost"]
         for row, t in zip([r for r in rows if r["way"] == "ours" and r["seed"] == seed], finished(study).values()):
             best = max(best, t.value if t.state.name == "COMPLETE" else 0)
             row["auc"] = best
@@ -123,7 +130,7 @@ def holdout(campaigns: pd.DataFrame, seed: int) -> np.ndarray:
 def split_matrices(campaigns: pd.DataFrame, held: np.ndarray) -> Fold:
     "Train and test matrices of one split: everything learned, levels included, is learned from the training rows."
     features, _ = feature_table(campaigns, inner_folds=3, fold=held.astype(int), ks=[1])
-    X = np.hstack([features[NUMBERS + [f"{c}@1" for c in LEARNED]].to_numpy(np.float32), codes(features, numbered(vocabulary(features[~held])))])
+    X = np.hstack([features[NUMBERS + [f"{c}@1" for c in LEARNED]].to_numpy(np.float32), encode_ordinals(features, ordinal_encoding(vocabulary(features[~held])))])
     y = features["success"].to_numpy()
     return Fold(X[~held], y[~held], X[held], y[held])
 
@@ -145,19 +152,19 @@ def ours(campaigns: pd.DataFrame, held: np.ndarray, families: list[str], trials:
     d, known = split_matrices(campaigns, held), campaigns[~held].reset_index(drop=True)
     data, settings, shares = [], {f: FAMILIES[f].start for f in families}, {families[0]: 1.0}
     if trials > 1 or len(families) > 1:
-        inner, _ = feature_table(known, n_folds, 3, at_once=2, ks=range(n_folds))
+        inner, _ = feature_table(known, n_folds, 3, n_jobs=2, ks=range(n_folds))
         data = [make_fold(inner, k) for k in range(n_folds)]
     lap("features_s")
     if trials > 1:
         job = Search(families, data, trials, len(known), seed)
-        settings = {f: b["settings"] for f, b in best_settings(run_search(job, at_once=2), job).items()}
+        settings = {f: b["settings"] for f, b in best_settings(run_search(job, n_jobs=2), job).items()}
     lap("search_s")
     jobs = [(f, part) for f in families for part in [d, *(data if len(families) > 1 else [])]]
     fit = delayed(lambda f, part: fit_family(f, part.X_train, part.y_train, settings[f], seed)(part.X_test))
     scores = Parallel(n_jobs=2, prefer="threads")(fit(*job) for job in jobs)
     of = {f: [s for (g, _), s in zip(jobs, scores) if g == f] for f in families}  # of the rows held back, then of each inner fold
     if len(families) > 1:
-        shares = blend_shares(np.concatenate([part.y_test for part in data]), {f: np.concatenate(each[1:]) for f, each in of.items()}, 20)
+        shares = blend_weights(np.concatenate([part.y_test for part in data]), {f: np.concatenate(each[1:]) for f, each in of.items()}, 20)
     found = sum(share * of[f][0] for f, share in shares.items())
     lap("training_s")
     return {"auc": auc(d.y_test, found), "seconds": sum(took.values()), "cpu_s": time.process_time() - cpu, **took, "shares": shares, "held_back": int(held.sum())}
@@ -222,7 +229,7 @@ print(json.dumps({"rows": n, "matrix_mb": X.nbytes / 1e6, "bins_s": between - be
 
 def by_rows(sizes: tuple = (104_492, 1_000_000, 10_000_000), trees: int = 10, threads: int = 2) -> list[dict]:
     "A row a size: bytes of a matrix of as many rows (drawn, then repeated), seconds to bin it and a tree, 500 trees at that rate, and peak memory; each in a process of its own."
-    width = len(NUMBERS) + len(LEARNED) + len(LEVELS)
+    width = len(NUMBERS) + len(LEARNED) + len(CATEGORICAL)
     run = lambda n: json.loads(subprocess.run([sys.executable, "-c", SIZE, str(n), str(width), str(trees), str(threads)], capture_output=True, text=True, check=True, encoding="utf-8").stdout)
     return [row | {"s_500_trees": row["bins_s"] + 500 * row["s_per_tree"], "trees": trees, "threads": threads} for row in map(run, sizes)]
 

@@ -1,12 +1,13 @@
-"By hand: how long `record` and `tries` keep a page waiting, on each database, and while it is away. `python tests/bench_record.py [n]`"
+"By hand: how long `record` and `tries` keep a page waiting, on each database, and while it is away. `python benchmarks/record.py [n]`"
 import statistics
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from kickstarter_predictor.record import Recorder
-from servers import MariaDB, PostgreSQL
+from support.servers import MariaDB, PostgreSQL
 
 CAMPAIGN = {"name": "Fog & Lanterns", "blurb": "b" * 135, "goal": 12000.0, "currency": "USD", "launched_at": "2026-12-01", "days": 30.0}
 
@@ -27,7 +28,7 @@ def bench(name: str, uri: str, spool: Path, n: int) -> None:
     print(f"{name:11} record  {timed(lambda i: stored.append(recorder.record(CAMPAIGN, i / n, 0, 1, 'm', f'v{i % 25}')), n)}, {sum(stored)} of {n} stored at once")
     if any(stored):
         assert recorder.flush(30)
-    print(f"{name:11} tries   {timed(lambda i: recorder.tries(f'v{i % 25}'), n)}")
+    print(f"{name:11} tries   {timed(lambda i: recorder.requests(f'v{i % 25}'), n)}")
     recorder.close(0)
 
 

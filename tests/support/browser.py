@@ -16,9 +16,9 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from servers import free_port
+from .servers import free_port
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 AXE = HERE / "node_modules" / "axe-core" / "axe.min.js"
 SHOTS = HERE / "screenshots"
 FLAGS = "--no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update --disable-sync".split()
@@ -34,10 +34,10 @@ def need(there, what: str):
 
 @contextmanager
 def served(*options: str, env: dict | None = None, command: list[str] | None = None):
-    "The address of a server of the page in a process group of its own, its tries in a folder that is thrown away."
+    "The address of a server of the page in a process group of its own, its requests in a folder that is thrown away."
     port = free_port()
     with tempfile.TemporaryDirectory() as tmp:
-        variables = {**os.environ, "PYTHONPATH": "", "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "SQLALCHEMY_DATABASE_URI": f"sqlite:///{tmp}/tries.sqlite", **(env or {})}
+        variables = {**os.environ, "PYTHONPATH": "", "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "SQLALCHEMY_DATABASE_URI": f"sqlite:///{tmp}/requests.sqlite", **(env or {})}
         start = command(port) if command else [sys.executable, "-m", "kickstarter_predictor.app", "--port", str(port), *options]
         log = Path(tmp) / "log"
         with log.open("w", encoding="utf-8") as out:

@@ -1,4 +1,4 @@
-"""What the population model owes to its copies, its trees, its constraint and the rows that overreach, on the same folds: python tests/bench_population.py RESULTS
+"""What the population model owes to its copies, its trees, its constraint and the rows that overreach, on the same folds: python benchmarks/population.py RESULTS
 
 RESULTS is a folder that `make run` made of a pool of sources (`make run DATA='../shared/data/*.json.gz' OUT=RESULTS`). About ten minutes. Prints, of each variant
 and source, AUC (mean and standard deviation over the folds), calibration error and n; out of fold, asked about all campaigns, without the bootstrap twin."""
@@ -11,10 +11,14 @@ import pandas as pd
 from joblib import Parallel, delayed
 
 from kickstarter_predictor import population
-from kickstarter_predictor.evaluate import calibrated, fit_calibrator
+from kickstarter_predictor.models import calibrated
+from kickstarter_predictor.evaluate import fit_calibrator
 from kickstarter_predictor.features import feature_table, vocabulary
-from kickstarter_predictor.population import GOAL, SETTINGS, asked, by_source, fit_population, in_artefact, is_published, population_matrix
-from kickstarter_predictor.stage import param
+from kickstarter_predictor.population import (
+    GOAL, SETTINGS, asked, by_source, fit_population, in_single_outcome_subcategory, is_random_sample,
+    population_matrix,
+)
+from kickstarter_predictor.core import param
 
 BEFORE = SETTINGS | {"n_estimators": 520, "learning_rate": 0.045}
 VARIANTS = {  # settings, copies, rows that overreach, the features with which the log odds never rise
@@ -29,9 +33,9 @@ VARIANTS = {  # settings, copies, rows that overreach, the features with which t
 
 if __name__ == "__main__":
     campaigns = pd.read_parquet(Path(sys.argv[1]) / "artifacts" / "campaigns.parquet")
-    of_all = is_published(campaigns["run_id"], param("population.published"))
-    crawl = ~of_all & ~in_artefact(campaigns, of_all)
-    features, _ = feature_table(campaigns, inner_folds=3, rated=of_all, epochs=param("population.epochs"), at_once=2)
+    of_all = is_random_sample(campaigns["run_id"], param("population.published"))
+    crawl = ~of_all & ~in_single_outcome_subcategory(campaigns, of_all)
+    features, _ = feature_table(campaigns, inner_folds=3, rated=of_all, epochs=param("population.epochs"), n_jobs=2)
     y, fold, words = features["success"].to_numpy(), features["fold"].to_numpy(), vocabulary(features)
     run = campaigns["run_id"].str.slice(0, 22)
     sources = {name: (run == name).to_numpy() for name in sorted(run.unique())} | {"crawls outside artefact cells": crawl}

@@ -1,7 +1,7 @@
-"""Families beyond ours on the same folds: python tests/bench_families.py RESULTS [ROWS]
+"""Families beyond ours on the same folds: python benchmarks/families.py RESULTS [ROWS]
 
 RESULTS is a folder that `make run` made (or this checkout), ROWS the most campaigns to take. Needs `pip install catboost lightgbm`, which the project does not.
-Prints mean AUC over the folds, outside odd cells and overall, of each alone and blended half and half with our XGBoost on the same matrix."""
+Prints mean AUC over the folds, outside single-outcome subcategories and overall, of each alone and blended half and half with our XGBoost on the same matrix."""
 import json
 import sys
 from pathlib import Path
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from kickstarter_predictor.features import auc
+from kickstarter_predictor.metrics import auc
 from kickstarter_predictor.tune import FAMILIES, fit_family, make_fold
 
 
@@ -34,7 +34,7 @@ def lightgbm(d, levels=4):
 if __name__ == "__main__":
     folder, rows = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else None
     features = pd.read_parquet(folder / "artifacts" / "features.parquet")
-    odd = {f"{c['parent']}/{c['category']}" for c in json.loads((folder / "artifacts" / "explore.json").read_text(encoding="utf-8"))["odd_cells"]}
+    odd = {f"{c['parent']}/{c['category']}" for c in json.loads((folder / "artifacts" / "explore.json").read_text(encoding="utf-8"))["single_outcome_subcategories"]}
     features = features.sample(rows, random_state=0) if rows and rows < len(features) else features
     y, fold, outside = features["success"].to_numpy(), features["fold"].to_numpy(), ~features["category"].isin(odd).to_numpy()
     scores = {name: np.empty(len(y)) for name in ("XGBoost", "CatBoost", "LightGBM", "neural network")}
@@ -48,4 +48,4 @@ if __name__ == "__main__":
     for name, s in (scores | mixed).items():
         each = [auc(y[fold == k], s[fold == k]) for k in np.unique(fold)]
         beyond = [auc(y[(fold == k) & outside], s[(fold == k) & outside]) for k in np.unique(fold)]
-        print(f"{name}: {np.mean(each):.4f} ± {np.std(each, ddof=1):.4f}, outside odd cells {np.mean(beyond):.4f} (n = {len(y):,}, {len(each)} folds)")
+        print(f"{name}: {np.mean(each):.4f} ± {np.std(each, ddof=1):.4f}, outside single-outcome subcategories {np.mean(beyond):.4f} (n = {len(y):,}, {len(each)} folds)")
