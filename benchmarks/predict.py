@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from kickstarter_predictor import features
+from kickstarter_predictor import text
 from kickstarter_predictor.clean import clean_text
 from kickstarter_predictor.models import calibrated
 from kickstarter_predictor.inputs import inputs, categorical_values, numbers
@@ -62,8 +62,8 @@ def by_pipeline(campaign: dict, predictor, booster) -> float:
     return float(calibrated(booster.predict(data, output_margin=True)[0], predictor.about["calibrator"]))
 
 
-def single(n: int = 300, n_jobs: int = 20) -> list[dict]:
-    "One campaign, the packaged model loaded: rows of `way`, `p50_ms`, `p10_ms`, `p90_ms`, median `cpu_ms`, `n`. Each way has all of `n` campaigns, `n_jobs` in a row, then it is the next one's turn."
+def single(n: int = 300, in_a_row: int = 20) -> list[dict]:
+    "One campaign, the packaged model loaded: rows of `way`, `p50_ms`, `p10_ms`, `p90_ms`, median `cpu_ms`, `n`. Each way has all of `n` campaigns, `in_a_row` of them, then it is the next one's turn."
     import xgboost
 
     predictor, booster = load_predictor("packaged"), xgboost.Booster({"nthread": 1}, model_file=PACKAGED / "booster.ubj")
@@ -72,7 +72,7 @@ def single(n: int = 300, n_jobs: int = 20) -> list[dict]:
     bare = lambda i: predict(campaigns[i], predictor, with_reasons=False).probability
     ways = {
         "probability": (bare, None),
-        "probability, no word seen before": (bare, features._pieces.cache_clear),
+        "probability, no word seen before": (bare, text._pieces.cache_clear),
         "probability and reasons": (lambda i: predict(campaigns[i], predictor).probability, None),
         "the trees alone": (lambda i: predictor.model(rows[i]), None),
         "the trees alone, by XGBoost's package": (lambda i: booster.inplace_predict(rows[i], predict_type="margin"), None),
@@ -81,9 +81,9 @@ def single(n: int = 300, n_jobs: int = 20) -> list[dict]:
     far = max(abs(by_pipeline(c, predictor, booster) - predict(c, predictor).probability) for c in campaigns[:50])
     assert far < 1e-5, f"the ways differ by {far}"
     spent = {way: [] for way in ways}
-    for first in range(0, n, n_jobs):
+    for first in range(0, n, in_a_row):
         for way, (call, before) in ways.items():
-            for i in range(first, min(first + n_jobs, n)):
+            for i in range(first, min(first + in_a_row, n)):
                 if before:
                     before()
                 wall, cpu = time.perf_counter(), time.thread_time()

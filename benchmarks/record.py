@@ -1,4 +1,4 @@
-"By hand: how long `record` and `tries` keep a page waiting, on each database, and while it is away. `python benchmarks/record.py [n]`"
+"By hand: how long `record` and `requests` keep a page waiting, on each database, and while it is away. `python benchmarks/record.py [n]`"
 import statistics
 import sys
 import tempfile
@@ -28,7 +28,7 @@ def bench(name: str, uri: str, spool: Path, n: int) -> None:
     print(f"{name:11} record  {timed(lambda i: stored.append(recorder.record(CAMPAIGN, i / n, 0, 1, 'm', f'v{i % 25}')), n)}, {sum(stored)} of {n} stored at once")
     if any(stored):
         assert recorder.flush(30)
-    print(f"{name:11} tries   {timed(lambda i: recorder.requests(f'v{i % 25}'), n)}")
+    print(f"{name:11} requests {timed(lambda i: recorder.requests(f'v{i % 25}'), n)}")
     recorder.close(0)
 
 

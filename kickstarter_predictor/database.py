@@ -4,25 +4,24 @@
 
 # %% auto #0
 __all__ = ['CAMPAIGNS', 'FORGOTTEN', 'EXTRAS', 'TIMEOUT', 'EVERYONE', 'UTCDateTime', 'artifacts', 'database_address',
-           'default_uri', 'database_url', 'sqlite_file', 'in_memory', 'TableError', 'database_error', 'driver_options',
-           'sqlite_files', 'connect', 'is_lock_error', 'is_transient', 'missing_ddl', 'ensure_table', 'forgotten_name',
-           'forgotten_ids', 'stored_ids', 'write', 'read', 'RowFilter', 'count', 'forbid', 'delete', 'read_assigned',
-           'rows', 'store', 'Database']
+           'default_uri', 'database_url', 'sqlite_file', 'in_memory', 'TableError', 'database_error', 'tighten',
+           'private_file', 'driver_options', 'sqlite_files', 'connect', 'is_lock_error', 'is_transient', 'missing_ddl',
+           'ensure_table', 'forgotten_name', 'forgotten_ids', 'stored_ids', 'write', 'read', 'RowFilter', 'count',
+           'forbid', 'delete', 'read_assigned', 'rows', 'store', 'Database']
 
 # %% ../nbs/31_database.ipynb #a9ea677e
-import hashlib, os, re, sqlite3, uuid
+import hashlib, os, re, sqlite3, stat, uuid
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from threading import RLock
-from typing import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import BinaryIO, Callable, Iterable, Iterator, Mapping, Sequence
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
 from .core import DATABASE_DRIVERS, InputError, root
-from .storage import private_file, tighten
 from .requests import ASSIGNED, REQUEST_COLUMNS
 
 # %% ../nbs/31_database.ipynb #15a61b90
@@ -136,6 +135,36 @@ def database_error(error: Exception, uri: str) -> str:
         if password := database_url(uri).password:
             text = text.replace(password, "***")
     return text[:5000 if isinstance(error, TableError) else 300]
+
+# %% ../nbs/31_database.ipynb #27765d86
+def tighten(path: Path) -> bool:
+    """Remove the rights of others to `path`, if it belongs to this user. True if others have none
+    then."""
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        if mode & 0o077 and path.stat().st_uid == os.geteuid():
+            path.chmod(mode := mode & ~0o077)
+        return not mode & 0o077
+    except FileNotFoundError:
+        return True
+    except (OSError, AttributeError):  # another user's; or Windows, which has no such rights
+        return os.name == "nt"
+
+# %% ../nbs/31_database.ipynb #00289c94
+def private_file(path: Path, flags: int = 0) -> BinaryIO:
+    """The file `path`, created if it is missing, open for reading and appending, for its owner
+    only. Raises OSError, also if it is a link or not a regular file."""
+    flags |= os.O_CREAT | os.O_RDWR | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
+    file = open(os.open(path, flags, 0o600), "a+b", buffering=0)
+    mode = os.fstat(file.fileno()).st_mode
+    if not stat.S_ISREG(mode):
+        file.close()
+        raise OSError(f"{path.name} is no file")
+    if flags & os.O_EXCL and stat.S_IMODE(mode) != 0o600:
+        path.chmod(0o600)  # the umask took more
+    elif mode & 0o077:
+        tighten(path)
+    return file
 
 # %% ../nbs/31_database.ipynb #6ce2fc1a
 def driver_options(url: sa.URL) -> dict:

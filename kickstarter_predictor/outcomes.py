@@ -21,6 +21,7 @@ from kickstarter_predictor.core import (
     InputError, atomic, check_params, command, is_command, output, sections,
 )
 from .report import escaped
+from .metrics import wilson
 from .clean import LABELS, clean_text
 from .requests import typed
 from kickstarter_predictor.database import (
@@ -160,12 +161,7 @@ def simulated(
 # %% ../nbs/38_outcomes.ipynb #5907d788
 def wilson_interval(hits: int, n: int) -> tuple[float, float, float]:
     "(fraction, low, high) with the 95 % interval of Wilson; NaN for `n` = 0."
-    # here, for importing it takes a second that `kickstarter-outcomes` does not need
-    from statsmodels.stats.proportion import proportion_confint
-
-    if not n:
-        return (np.nan,) * 3
-    return (hits / n, *map(float, proportion_confint(hits, n, method="wilson")))
+    return (hits / n, *map(float, wilson(hits, n))) if n else (np.nan,) * 3
 
 # %% ../nbs/38_outcomes.ipynb #45156c87
 def _verdicts(simulation: Simulated, rules: Rules) -> list[Verdict]:

@@ -20,10 +20,10 @@ from typing import BinaryIO, Callable, Iterable, Iterator, Mapping
 
 import sqlalchemy as sa
 
-from .storage import private_file, tighten
 from .requests import REQUEST_COLUMNS, to_time, to_visitor, typed
 from kickstarter_predictor.database import (
-    CAMPAIGNS, Database, RowFilter, TableError, database_error, is_transient, write,
+    CAMPAIGNS, Database, RowFilter, TableError, database_error, is_transient, private_file, tighten,
+    write,
 )
 
 try:

@@ -429,6 +429,8 @@ def test_the_console_script_logs_but_no_secret(site, rclone, tmp_path):
 def test_predicting_does_not_pay_for_it():
     loaded = call("python", "-c", "import sys, kickstarter_predictor.predict; print([m for m in ('boto3', 'botocore', 'urllib3') if m in sys.modules])", cwd=".")
     assert loaded.stdout.strip() == "[]"
+    loaded = call("python", "-c", "import sys, kickstarter_predictor.acquire; print([m for m in ('boto3', 'botocore') if m in sys.modules])", cwd=".")
+    assert loaded.stdout.strip() == "[]", "nor does reading files"
 
 
 # odd servers: what is not needed is passed over, for the rest there is one line

@@ -324,7 +324,7 @@ def test_switched_off_by_parameter(copy, monkeypatch):
 
 
 def test_import_is_light():
-    program = "import sys, kickstarter_predictor.record; print(sorted({'pandas', 'scipy', 'sklearn'} & set(sys.modules)))"
+    program = "import sys, kickstarter_predictor.record; print(sorted({'numpy', 'pandas', 'scipy', 'sklearn'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, encoding="utf-8").stdout == "[]\n"
 
 

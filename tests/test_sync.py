@@ -7,12 +7,13 @@ import re
 import statistics
 import sys
 
+import nbformat
 import pytest
 import yaml
 from support.project import ROOT, call
 from kickstarter_predictor.scratch import scratch_clone
 from kickstarter_predictor.core import HOW, RENAMED, InputError, check_params, declared, param, parameters_of, sections
-from kickstarter_predictor.stage import dvc_yaml, imports, needed_modules
+from kickstarter_predictor.stage import dvc_yaml, imports, needed_modules, run_start
 
 NOTEBOOKS = sorted((ROOT / "nbs").glob("*.ipynb"))
 CHAPTERS = {re.sub(r"^\d\d_", "", p.stem): p for p in NOTEBOOKS}
@@ -69,7 +70,7 @@ def cells(path) -> list[dict]:
 
 
 def is_analysis(path) -> bool:
-    return any("parameters" in c["metadata"].get("tags", []) for c in cells(path))
+    return run_start(nbformat.read(path, as_version=4)) is not None
 
 
 def by_hand(path) -> bool:
