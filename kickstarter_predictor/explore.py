@@ -83,8 +83,9 @@ def plot_distribution(frame: pd.DataFrame, column: str, ax, title: str, log: boo
 # %% ../nbs/19_explore.ipynb #3ce1751a
 def single_outcome_subcategories(frame: pd.DataFrame, min_rows: int = 20) -> pd.DataFrame:
     """Subcategories (parent x category) of at least `min_rows` campaigns that hold one outcome
-    only: parent, category, n, outcome, `elsewhere` (success rate of the parent's other campaigns)
-    and `log10_p` (of one outcome by chance at that rate)."""
+    only: parent, category, n, outcome, `elsewhere` (success rate of the parent's other campaigns,
+    with one success and one failure added) and `log10_p` (of one outcome by chance at that
+    rate)."""
     table = frame.groupby(["parent", "category"])["success"].agg(n="size", successes="sum")
     others = table.groupby("parent").transform("sum") - table
     elsewhere = (others["successes"] + 1) / (others["n"] + 2)

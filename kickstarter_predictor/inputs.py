@@ -449,7 +449,7 @@ def _as_values(field: str, column: Sequence) -> Sequence:
 # %% ../nbs/21_inputs.ipynb #839fdfd8
 def numbers(columns: Mapping[str, Sequence], features: Sequence[Feature] = FEATURES) -> np.ndarray:
     """Those of `features` that are numbers of the campaigns given by `columns` (at least `INPUTS`,
-    equally long; goals above 0): float32 array (n, len(NUMBERS)). Raises LeakageError for a column
+    equally long; goals above 0): float32 array (n, features). Raises LeakageError for a column
     that is not known at launch."""
     check_available(columns)
     fields = {c: _as_values(c, columns[c]) for c in INPUTS}
@@ -476,7 +476,7 @@ def categorical_values(columns: Mapping[str, Sequence]) -> dict[str, list[str]]:
 # %% ../nbs/21_inputs.ipynb #cf007b0e
 def inputs(campaigns: pd.DataFrame) -> dict[str, Sequence]:
     """The launch-time columns of the table `campaigns` in the form `numbers`, `categorical_values`
-    and `texts` take."""
+    and `count_texts` take."""
     plain = {
         c: campaigns[c].astype(object).where(campaigns[c].notna(), None).tolist()
         for c in INPUTS

@@ -400,7 +400,7 @@ class Layout(NamedTuple):
 # %% ../nbs/24_models.ipynb #c7ec6b55
 def layout(about: About) -> Layout:
     "The Layout of the model that `about` describes."
-    names, limits = about["names"], about.get("limits", {})
+    names, limits = about.names, about.limits
     least, most = zip(*(limits.get(n, (-np.inf, np.inf)) for n in names))
     input_names = [input_of(n) for n in names]
     unique = list(dict.fromkeys(input_names))
@@ -408,8 +408,8 @@ def layout(about: About) -> Layout:
         np.array([_COLUMNS.index(n) for n in names]),
         np.array(least, np.float32),
         np.array(most, np.float32),
-        np.array([about["fill"].get(n, np.nan) for n in names], np.float32),
-        ordinal_encoding(about["vocabulary"]),
+        np.array([about.fill.get(n, np.nan) for n in names], np.float32),
+        ordinal_encoding(about.vocabulary),
         unique,
         np.array([unique.index(i) for i in input_names]),
     )
@@ -512,7 +512,8 @@ def load_predictor(
     library's own. Without a folder: the pipeline's, if trained on real campaigns, else the
     packaged one. Kept in memory until the folder changes.
 
-    Raises InputError if there is none, none for that population, or a damaged one."""
+    A `folder` that holds model.json itself is taken whatever its population. Raises InputError if
+    there is no such model, or a damaged one."""
     target = target_population
     if target not in QUESTIONS:
         raise InputError(f"question = {brief(target)}: must be one of {', '.join(QUESTIONS)}")

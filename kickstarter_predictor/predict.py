@@ -76,14 +76,15 @@ def to_columns(campaigns: list[Campaign], about: About) -> dict[str, list]:
 # %% ../nbs/28_predict.ipynb #708c533c
 def vectors(columns: Mapping, predictor: Predictor) -> np.ndarray:
     """The model matrix of `columns`: float32 (n, features), in the order of the model's names.
-    Missing inputs are filled where the training data had no gaps."""
-    values, X, columns_of = categorical_values(columns), numbers(columns), predictor.layout
+    Missing inputs are filled where the training data had no gaps, and values are cut to the limits
+    of the model. The column of ones is `published`: the target is all campaigns."""
+    values, X, layout = categorical_values(columns), numbers(columns), predictor.layout
     learned = predictor.encoder(values, predictor.encoder.odds(columns), X[:, 0].astype(float))
-    ordinals = encode_ordinals(values, columns_of.levels)
+    ordinals = encode_ordinals(values, layout.levels)
     X = np.concatenate([X, learned, np.ones((len(X), 1), np.float32), ordinals], axis=1)
-    X = X.take(columns_of.at, axis=1)
-    limited = np.minimum(np.maximum(X, columns_of.least), columns_of.most)
-    return np.where(np.isnan(X), columns_of.fill, limited)
+    X = X.take(layout.at, axis=1)
+    limited = np.minimum(np.maximum(X, layout.least), layout.most)
+    return np.where(np.isnan(X), layout.fill, limited)
 
 # %% ../nbs/28_predict.ipynb #85f380c9
 def shifted(odds: np.ndarray, columns: Mapping, predictor: Predictor) -> np.ndarray:

@@ -352,8 +352,8 @@ def bare_name(u, foreign=()):
 
 # %% ../nbs/10_sample.ipynb #ddf670c2
 def write_name(kind, vocab, phrases, u, foreign=()):
-    """A name of at most 60 characters: bare name, `phrases` (`*` is the name), then words of
-    `vocab` or the subcategory's `kind` up to a length"""
+    """A name of at most 60 characters: bare name, `phrases` (`*` is the name), then the
+    subcategory's `kind`, words of `vocab` or adjectives, up to a length."""
     name = bare_name(u, foreign)
     for phrase in phrases:
         longer = phrase.replace("*", name) if "*" in phrase else f"{name} {phrase}"
