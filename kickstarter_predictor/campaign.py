@@ -25,9 +25,9 @@ from kickstarter_predictor.core import (
 )
 
 # %% auto #0
-__all__ = ['YEARS', 'Time', 'Number', 'Goal', 'Count', 'Text', 'Label', 'Country', 'YesNo', 'ALIASES', 'to_number', 'Amount',
-           'to_amount', 'goal_currency', 'Campaign', 'category_key', 'similar_names', 'to_category', 'known_fields',
-           'to_campaign']
+__all__ = ['YEARS', 'Time', 'Number', 'Goal', 'Count', 'Text', 'Label', 'Country', 'Currency', 'YesNo', 'ALIASES', 'to_number',
+           'Amount', 'to_amount', 'goal_currency', 'Campaign', 'category_key', 'similar_names', 'to_category',
+           'known_fields', 'to_campaign']
 
 # %% ../nbs/20_campaign.ipynb #be7cd35e
 YEARS = 2009, 2100
@@ -164,6 +164,18 @@ def _goal(value):
 def _stripped(value):
     return value.strip() if isinstance(value, str) else value
 
+
+def _country(code: str) -> str:
+    if not re.fullmatch("[A-Za-z]{2}", code):
+        raise ValueError("must be two letters, such as US")
+    return code.upper()
+
+
+def _currency(code: str) -> str:
+    if not re.fullmatch("[A-Za-z]{3}", code):
+        raise ValueError("must be three letters, such as USD")
+    return code.upper()
+
 # %% ../nbs/20_campaign.ipynb #718aab85
 Time = Annotated[datetime, BeforeValidator(_utc)]
 Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
@@ -171,7 +183,8 @@ Goal = Annotated[Number, BeforeValidator(_goal), Field(gt=0, le=1e9)]
 Count = Annotated[int, BeforeValidator(_number), Field(ge=0, le=1000)]
 Text = Annotated[str, Field(strict=True)]
 Label = Annotated[Text, Field(max_length=200), AfterValidator(_without_controls)]
-Country = Annotated[Text, Field(pattern="^[A-Za-z]{2}$"), AfterValidator(str.upper)]
+Country = Annotated[Text, AfterValidator(_country)]
+Currency = Annotated[Text, AfterValidator(_currency)]
 YesNo = Annotated[bool, BeforeValidator(_stripped)]
 
 # %% ../nbs/20_campaign.ipynb #3a9bae72
@@ -228,7 +241,7 @@ class Campaign(BaseModel):
     days: Annotated[Number | None, Field(gt=0, le=MAX_DAYS)] = None
     deadline: Time | None = None
     blurb: Annotated[Text | None, Field(max_length=MAX_BLURB_LENGTH)] = None
-    currency: Annotated[Text, Field(pattern="^[A-Za-z]{3}$"), AfterValidator(str.upper)] = "USD"
+    currency: Currency = "USD"
     country: Country | None = None
     category: Label | None = None
     parent: Label | None = None
@@ -326,7 +339,7 @@ def to_category(
         return found[0]
     if category and strict and (parent is None or parent in parents.values()):
         _check_unique(category, found)
-        _check_similar("category", category, _names(parent, parents, children))
+        _check_similar("category", category, _written(category, parent, parents, children))
     return parent, category
 
 # %% ../nbs/20_campaign.ipynb #c07972c2
@@ -341,13 +354,16 @@ def _check_unique(category: str, found: Sequence[tuple[str, str]]) -> None:
         )
 
 
-def _names(parent: str | None, parents: Mapping, children: Mapping) -> dict[str, str]:
-    "{key: how to write it} of what a category in `parent` (None: any) may be."
-    pairs = [pair for same in children.values() for pair in same if parent in (None, pair[0])]
-    names = {category_key(child): f"{above}/{child}" for above, child in pairs}
-    if parent:
-        return names
-    return {category_key(name): name for name in names.values()} | names | parents
+def _written(category: str, parent: str | None, parents, children) -> dict[str, str]:
+    "{key: how to write it} of what `category`, in `parent` if that is given, may have meant."
+    names = {}
+    for key, same in children.items():
+        pairs = ["/".join(pair) for pair in same if parent in (None, pair[0])]
+        if _BETWEEN.search(category):
+            names |= {category_key(pair): pair for pair in pairs}
+        elif pairs:
+            names[key] = pairs[0] if len(pairs) == 1 else same[0][1]
+    return names if parent else names | parents
 
 # %% ../nbs/20_campaign.ipynb #93900134
 ALIASES = {"launch": "launched_at", "created": "created_at", "parent_category": "parent"}
@@ -402,4 +418,6 @@ def _first_error(e: ValidationError) -> str:
     name, why = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")
     if first["type"] == "missing":
         return f"{name}: missing; a campaign needs name, goal, launched_at and days or deadline"
+    if first["type"].startswith("bool"):
+        why = "must be yes or no"
     return f"{name} = {brief(first['input'])}: {why[0].lower()}{why[1:]}" if name else why
