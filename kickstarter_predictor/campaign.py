@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from datetime import date, datetime, time, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from difflib import get_close_matches
 from functools import lru_cache
@@ -25,9 +25,9 @@ from kickstarter_predictor.core import (
 )
 
 # %% auto #0
-__all__ = ['YEARS', 'Time', 'Number', 'Goal', 'Count', 'Text', 'Label', 'Country', 'Currency', 'YesNo', 'ALIASES', 'to_number',
-           'Amount', 'to_amount', 'goal_currency', 'Campaign', 'category_key', 'similar_names', 'to_category',
-           'known_fields', 'to_campaign']
+__all__ = ['YEARS', 'Time', 'Number', 'Goal', 'Count', 'Text', 'Label', 'CountryCode', 'CurrencyCode', 'YesNo', 'ALIASES',
+           'to_number', 'Amount', 'to_amount', 'goal_currency', 'Campaign', 'category_key', 'similar_names',
+           'to_category', 'known_fields', 'to_campaign']
 
 # %% ../nbs/20_campaign.ipynb #be7cd35e
 YEARS = 2009, 2100
@@ -183,9 +183,18 @@ Goal = Annotated[Number, BeforeValidator(_goal), Field(gt=0, le=1e9)]
 Count = Annotated[int, BeforeValidator(_number), Field(ge=0, le=1000)]
 Text = Annotated[str, Field(strict=True)]
 Label = Annotated[Text, Field(max_length=200), AfterValidator(_without_controls)]
-Country = Annotated[Text, AfterValidator(_country)]
-Currency = Annotated[Text, AfterValidator(_currency)]
+CountryCode = Annotated[Text, AfterValidator(_country)]
+CurrencyCode = Annotated[Text, AfterValidator(_currency)]
 YesNo = Annotated[bool, BeforeValidator(_stripped)]
+
+# %% ../nbs/20_campaign.ipynb #4e8f944c
+def _time_unknown(at: datetime) -> bool:
+    "Whether `at` is a full hour, as where a date was given without a time."
+    return at.minute == at.second == 0
+
+
+def _same_day(one: datetime | None, other: datetime) -> bool:
+    return one is not None and one.date() == other.date()
 
 # %% ../nbs/20_campaign.ipynb #3a9bae72
 def _check_dates(c: Campaign) -> None:
@@ -206,9 +215,6 @@ def _check_dates(c: Campaign) -> None:
             f" {MAX_DAYS} days"
         )
     if c.created_at and c.created_at > c.launched_at:
-        if c.created_at.date() == c.launched_at.date() and c.launched_at.time() == time():
-            c.created_at = c.launched_at  # of the launch, only the day is known
-            return
         raise ValueError(f"created_at = {c.created_at:%Y-%m-%d}: must not be after the launch")
 
 # %% ../nbs/20_campaign.ipynb #beb368f2
@@ -241,8 +247,8 @@ class Campaign(BaseModel):
     days: Annotated[Number | None, Field(gt=0, le=MAX_DAYS)] = None
     deadline: Time | None = None
     blurb: Annotated[Text | None, Field(max_length=MAX_BLURB_LENGTH)] = None
-    currency: Currency = "USD"
-    country: Country | None = None
+    currency: CurrencyCode = "USD"
+    country: CountryCode | None = None
     category: Label | None = None
     parent: Label | None = None
     created_at: Time | None = None
@@ -258,6 +264,8 @@ class Campaign(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self):
+        if _time_unknown(self.launched_at) and _same_day(self.created_at, self.launched_at):
+            self.created_at = min(self.created_at, self.launched_at)
         _check_dates(self)
         campaigns = 1000 if self.earlier_campaigns is None else self.earlier_campaigns
         if (self.earlier_successes or 0) > campaigns:
@@ -316,6 +324,29 @@ def _split(category, parent, parents: Mapping, strict: bool) -> tuple[str | None
         return parent, category
     return named, rest[0]
 
+# %% ../nbs/20_campaign.ipynb #c07972c2
+def _check_unique(category: str, found: Sequence[tuple[str, str]]) -> None:
+    "Raise InputError if `found`, what `category` may be, is more than one."
+    if len(found) > 1:
+        among = ", ".join(parent for parent, _ in found)
+        example = "/".join(found[0])
+        raise InputError(
+            f"category = {brief(category)}: is in several parent categories ({among}); give"
+            f" parent too, or write {example!r}"
+        )
+
+
+def _written(category: str, parent: str | None, parents, children) -> dict[str, str]:
+    "{key: how to write it} of what `category`, in `parent` if that is given, may have meant."
+    names = {}
+    for key, same in children.items():
+        pairs = ["/".join(pair) for pair in same if parent in (None, pair[0])]
+        if _BETWEEN.search(category):
+            names |= {category_key(pair): pair for pair in pairs}
+        elif pairs:
+            names[key] = pairs[0] if len(pairs) == 1 else same[0][1]
+    return names if parent else names | parents
+
 # %% ../nbs/20_campaign.ipynb #e8e41f3b
 def to_category(
     category: str | None, parent: str | None, subcategories: Iterable[str], strict: bool = True
@@ -341,29 +372,6 @@ def to_category(
         _check_unique(category, found)
         _check_similar("category", category, _written(category, parent, parents, children))
     return parent, category
-
-# %% ../nbs/20_campaign.ipynb #c07972c2
-def _check_unique(category: str, found: Sequence[tuple[str, str]]) -> None:
-    "Raise InputError if `found`, what `category` may be, is more than one."
-    if len(found) > 1:
-        among = ", ".join(parent for parent, _ in found)
-        example = "/".join(found[0])
-        raise InputError(
-            f"category = {brief(category)}: is in several parent categories ({among}); give"
-            f" parent too, or write {example!r}"
-        )
-
-
-def _written(category: str, parent: str | None, parents, children) -> dict[str, str]:
-    "{key: how to write it} of what `category`, in `parent` if that is given, may have meant."
-    names = {}
-    for key, same in children.items():
-        pairs = ["/".join(pair) for pair in same if parent in (None, pair[0])]
-        if _BETWEEN.search(category):
-            names |= {category_key(pair): pair for pair in pairs}
-        elif pairs:
-            names[key] = pairs[0] if len(pairs) == 1 else same[0][1]
-    return names if parent else names | parents
 
 # %% ../nbs/20_campaign.ipynb #93900134
 ALIASES = {"launch": "launched_at", "created": "created_at", "parent_category": "parent"}
