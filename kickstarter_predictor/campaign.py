@@ -26,7 +26,7 @@ from kickstarter_predictor.core import (
 
 # %% auto #0
 __all__ = ['YEARS', 'Time', 'Number', 'Goal', 'Count', 'Text', 'Label', 'CountryCode', 'CurrencyCode', 'YesNo', 'ALIASES',
-           'to_number', 'Amount', 'to_amount', 'goal_currency', 'Campaign', 'category_key', 'similar_names',
+           'parse_number', 'Amount', 'to_amount', 'goal_currency', 'Campaign', 'category_key', 'similar_names',
            'to_category', 'known_fields', 'to_campaign']
 
 # %% ../nbs/20_campaign.ipynb #be7cd35e
@@ -101,7 +101,7 @@ _CONTINENTAL = re.compile(
 )
 
 
-def to_number(digits: str) -> float:
+def parse_number(digits: str) -> float:
     """The number that `digits` state: `12000`, `12,000.50`, `12 000`, or with a decimal comma
     `12.000,50`. Raises ValueError, also for `12.000`, which may be 12 or 12000."""
     if _ONE_POINT.fullmatch(digits):
@@ -129,7 +129,7 @@ def to_amount(text: str) -> Amount:
     plain = " ".join(text.replace("’", "'").casefold().split())
     if not (parts := _AMOUNT.fullmatch(plain)):
         raise ValueError(_AMOUNT_FORMAT)
-    number = to_number(parts["digits"].strip(" +-")) * _UNITS[parts["unit"]]
+    number = parse_number(parts["digits"].strip(" +-")) * _UNITS[parts["unit"]]
     negative = "-" in (parts["sign"], parts["digits"][0])
     known = [_SYMBOLS[symbol] for symbol in (parts["before"], parts["after"]) if symbol]
     currencies = [code for code in known[0] if code in known[-1]] if known else ()
@@ -233,6 +233,14 @@ def _with_currency(fields: Mapping) -> Mapping:
         raise ValueError(f"goal = {brief(goal)}: {e}") from None
     return fields if code is None or currency else {**fields, "currency": code}
 
+# %% ../nbs/20_campaign.ipynb #cafecb0b
+def _check_earlier(c: Campaign) -> None:
+    campaigns, successes = c.earlier_campaigns, c.earlier_successes or 0
+    if campaigns is not None and successes > campaigns:
+        raise ValueError(
+            f"earlier_successes = {successes}: more than earlier_campaigns = {campaigns}"
+        )
+
 # %% ../nbs/20_campaign.ipynb #a10544a3
 class Campaign(BaseModel):
     """A campaign as its creator knows it before launch. Amounts in `currency`, `days` the length of
@@ -267,12 +275,7 @@ class Campaign(BaseModel):
         if _time_unknown(self.launched_at) and _same_day(self.created_at, self.launched_at):
             self.created_at = min(self.created_at, self.launched_at)
         _check_dates(self)
-        campaigns = 1000 if self.earlier_campaigns is None else self.earlier_campaigns
-        if (self.earlier_successes or 0) > campaigns:
-            raise ValueError(
-                f"earlier_successes = {self.earlier_successes}: more than earlier_campaigns ="
-                f" {self.earlier_campaigns}"
-            )
+        _check_earlier(self)
         return self
 
 # %% ../nbs/20_campaign.ipynb #698481af

@@ -216,8 +216,8 @@ def check(fields, offered: Mapping, today: date | None = None) -> tuple[dict, di
     by `choices`. Dates become dates, a goal a number; yes and no are booleans."""
     fields = fields if isinstance(fields, Mapping) else {}
     values, errors = {}, {}
-    chosen = rules(offered, fields.get("parent"), fields.get("currency"))
-    for key, rule in chosen.items():
+    rule_of = rules(offered, fields.get("parent"), fields.get("currency"))
+    for key, rule in rule_of.items():
         try:
             values[key] = rule(fields.get(key))
         except ValueError as e:
