@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import cached_property
-from itertools import accumulate
+from functools import cache
+from itertools import accumulate, repeat
 from pathlib import Path
 from typing import Annotated, Literal, Mapping, Sequence
 
@@ -25,7 +25,7 @@ from kickstarter_predictor.inputs import (
     CATEGORICAL, INPUT_WORDS, LEARNED, NUMBERS, categorical_values, input_of, inputs, numbers,
 )
 from kickstarter_predictor.text import (
-    BITS, TEXTS, TextScore, TextTable, count_texts, design, fit_texts, short,
+    BITS, TEXTS, TextScore, count_texts, design, fit_texts, short, text_score, word_weights,
 )
 
 log = logger("features")
@@ -145,29 +145,33 @@ class Encoder:
 
     def odds(self, columns: Mapping[str, Sequence]) -> dict[str, np.ndarray]:
         "The log odds of each text of `columns`, NaN where there is none: {name, blurb: (n,)}."
-        return text_odds(self.texts, columns, self._table)
+        return text_odds(self.texts, columns)
 
-    @cached_property
-    def _table(self) -> TextTable | None:
-        return TextTable([self.texts[c] for c in TEXTS if c in self.texts]) if self.texts else None
+    def words(self, columns: Mapping[str, Sequence]) -> list[tuple[str, str, float]]:
+        """(text, word, log odds) of each word in the name and the blurb of the one campaign
+        `columns`, the weightiest first; punctuation marks are left out."""
+        weights = [
+            (c, word, weight) for c, score in self.texts.items() if columns[c][0]
+            for word, weight in word_weights(score, columns[c][0], columns["parent"][0])
+            if word[0].isalnum()
+        ]
+        return sorted(weights, key=lambda w: -abs(w[2]))
 
 # %% ../nbs/23_features.ipynb #95463cfa
 def text_odds(
-    scores: Mapping[str, TextScore], columns: Mapping[str, Sequence], table: TextTable | None
+    scores: Mapping[str, TextScore], columns: Mapping[str, Sequence]
 ) -> dict[str, np.ndarray]:
-    "The log odds of the texts `columns` by `scores`, of few distinct ones by their `table`."
-    rows = list(zip(*(columns[c] for c in TEXTS)))
-    if len(distinct := set(rows)) < 50:
-        odds = {row: _odds_of_one(scores, row, table) for row in distinct}
-        return dict(zip(TEXTS, np.array([odds[r] for r in rows], float).reshape(-1, len(TEXTS)).T))
+    "The log odds of the texts `columns` within their `parent` by `scores`: {name, blurb: (n,)}."
     bits = int(np.log2(max((len(t.idf[0]) for t in scores.values()), default=2)))
-    return {c: text_feature(scores.get(c), m) for c, m in count_texts(columns, bits).items()}
+    if len({*zip(columns["name"], columns["blurb"], columns["parent"])}) >= 50:
+        return {c: text_feature(scores.get(c), m) for c, m in count_texts(columns, bits).items()}
 
+    @cache
+    def odds(c: str, text: str | None, parent: str | None) -> float:
+        return text_score(scores[c], text, parent) if text and c in scores else np.nan
 
-def _odds_of_one(scores, texts: Sequence[str | None], table: TextTable | None) -> list[float]:
-    text_of = {c: text for c, text in zip(TEXTS, texts) if c in scores}
-    odds = dict(zip(text_of, table([text or "" for text in text_of.values()]))) if table else {}
-    return [odds[c] if text and c in odds else np.nan for c, text in zip(TEXTS, texts)]
+    each = {c: map(odds, repeat(c), columns[c], columns["parent"]) for c in TEXTS}
+    return {c: np.array(list(values), float) for c, values in each.items()}
 
 # %% ../nbs/23_features.ipynb #9068d623
 def _fit_rates(levels: Mapping[str, np.ndarray], y: np.ndarray, prior: float) -> dict[str, dict]:
@@ -208,6 +212,9 @@ def fit_encoder(
     return fit(np.arange(len(y))), learned
 
 # %% ../nbs/23_features.ipynb #a91d1eb7
+_IDF = ("idf_words", "idf_characters", "idf_within")  # of each text, in text.npz
+
+
 def save_encoder(encoder: Encoder, folder: Path) -> None:
     "Write `encoder` to `folder` as encoder.json and text.npz (arrays as `short`; no pickle)."
     folder = Path(folder)
@@ -223,7 +230,7 @@ def save_encoder(encoder: Encoder, folder: Path) -> None:
         part.write_text(text + "\n", encoding="utf-8")
     arrays = {}
     for c, t in encoder.texts.items():
-        parts = {"idf_words": t.idf[0], "idf_characters": t.idf[1], "weights": t.weights}
+        parts = dict(zip(_IDF, t.idf)) | {"weights": t.weights}
         arrays |= {f"{c}_{part}": short(a) for part, a in parts.items()}
     save_arrays(arrays, folder / "text.npz")
 
@@ -262,7 +269,7 @@ def to_encoder(files: Mapping[str, bytes]) -> Encoder:
     a = to_arrays(files["text.npz"], "text.npz")
     try:
         texts = {
-            c: TextScore([a[f"{c}_idf_words"], a[f"{c}_idf_characters"]], a[f"{c}_weights"], bias)
+            c: TextScore([a[f"{c}_{part}"] for part in _IDF], a[f"{c}_weights"], bias)
             for c, bias in about["bias"].items()
         }
     except KeyError as e:
@@ -272,9 +279,9 @@ def to_encoder(files: Mapping[str, bytes]) -> Encoder:
 
 
 def _check_weights(arrays: Mapping[str, np.ndarray], texts: Mapping[str, TextScore]) -> None:
-    size = max((len(t.weights) for t in texts.values() if t.weights.ndim), default=0) // 2
+    size = max((len(t.weights) for t in texts.values() if t.weights.ndim), default=0) // 3
     for name, array in arrays.items():
-        shape = (2 * size if name.endswith("_weights") else size,)
+        shape = (3 * size if name.endswith("_weights") else size,)
         if array.shape != shape or array.dtype.kind != "f" or not np.isfinite(array).all():
             raise InputError(f"text.npz: {printable(name)} does not hold {size} weights")
 
@@ -305,16 +312,20 @@ def folds(y: np.ndarray, groups: np.ndarray, n: int = 5, seed: int = 0) -> np.nd
 def feature_table(
     campaigns: pd.DataFrame, n_folds: int = 5, inner_folds: int = 5, seed: int = 0,
     bits: int = BITS, n_jobs: int = 1, fold: np.ndarray | None = None, ks: Sequence | None = None,
-    rated: np.ndarray | None = None, epochs: int = 8, progress=lambda steps: steps
+    rated: np.ndarray | None = None, epochs: int = 8, source: Sequence[str] | None = None,
+    progress=lambda steps: steps
 ) -> tuple[pd.DataFrame, Encoder]:
     """(features, encoder): id, group, success, fold, `CATEGORICAL`, `NUMBERS` and `LEARNED`@k for
     each k of `ks` (all folds and `all`, if not given); the encoder of the last k.
 
     The folds are those of `folds`, or `fold` (an integer a row). `rated` and `epochs` as in
-    `fit_encoder`. `n_jobs` folds are worked on at a time, with the same result; `progress` wraps
+    `fit_encoder`. If rows come from several sources, words get no credit for the `source` of each
+    and its subcategory. `n_jobs` folds are worked on at a time, with the same result; `progress` wraps
     the steps to show how far it is (for instance tqdm)."""
     columns, y = inputs(campaigns), campaigns["success"].to_numpy()
     levels = {c: np.array(v, dtype=object) for c, v in categorical_values(columns).items()}
+    if source is not None:
+        levels["source"] = np.array([f"{s} {c}" for s, c in zip(source, levels["category"])], object)
     group = campaigns["group"].to_numpy()
     fold = folds(y, group, n_folds, seed) if fold is None else np.asarray(fold)
     data = EncoderInput(levels, count_texts(columns, bits), numbers(columns))
@@ -328,6 +339,7 @@ def feature_table(
     ks = [*np.unique(fold), "all"] if ks is None else list(ks)
     results = Parallel(n_jobs=n_jobs, prefer="threads")(delayed(learn)(k) for k in progress(ks))
     table = {c: campaigns[c] for c in ("id", "group", "success")} | {"fold": fold} | levels
+    table.pop("source", None)
     table |= dict(zip(NUMBERS, data.X.T))
     for k, (_, learned) in zip(ks, results):
         table |= {f"{name}@{k}": column for name, column in zip(LEARNED, learned.T)}

@@ -173,7 +173,7 @@ _OPTIONS = (
     b'{"type": %d, "training": false, "iteration_begin": 0, "iteration_end": 0, "missing": NaN, '
     b'"strict_shape": false, "cache_id": 0}'
 )
-_MARGIN, _CONTRIBUTIONS = _OPTIONS % 1, _OPTIONS % 3  # 3: approximate, along the path of the row
+_MARGIN, _CONTRIBUTIONS = _OPTIONS % 1, _OPTIONS % 2  # 2: exact TreeSHAP
 
 # %% ../nbs/24_models.ipynb #c91f03ae
 class Trees:

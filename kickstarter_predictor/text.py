@@ -21,8 +21,17 @@ pd = lazy("pandas")
 sparse = lazy("scipy.sparse")
 
 # %% auto #0
-__all__ = ['pd', 'sparse', 'BITS', 'TEXTS', 'hashes', 'count', 'count_texts', 'TextScore', 'TextTable', 'one_hot', 'design',
-           'short', 'fit_texts']
+__all__ = ['pd', 'sparse', 'BITS', 'TEXTS', 'tokens', 'hashes', 'count', 'count_texts', 'TextScore', 'token_weights',
+           'text_score', 'word_weights', 'one_hot', 'design', 'short', 'fit_texts']
+
+# %% ../nbs/22_text.ipynb #c96ed997
+_QUOTES = str.maketrans("‘’‚“”„«»", "\'\'\'\"\"\"\"\"")
+
+
+def tokens(text: str) -> list[str]:
+    "The words and punctuation marks of `text` in lower case, without full stops at its end."
+    text = text.lower().translate(_QUOTES).rstrip(" .…")
+    return re.findall(r"\w+(?:'\w+)?|[^\w\s]", text)
 
 # %% ../nbs/22_text.ipynb #eacaba2e
 def _packed(tokens: Sequence[str]) -> bytes:
@@ -36,14 +45,22 @@ def _pieces(word: str) -> bytes:
     word = f" {word} "
     return _packed([word[i : i + n] for n in (2, 3, 4) for i in range(len(word) - n + 1)])
 
+# %% ../nbs/22_text.ipynb #2dd5ba62
+def _within(block: bytes, parent: str | None) -> bytes:
+    "The hashes of the tokens in `block` within the category `parent`, where a word has its own say."
+    if not parent:
+        return b""
+    return (np.frombuffer(block, np.int32) ^ mmh3.hash(parent)).astype(np.int32).tobytes()
+
 # %% ../nbs/22_text.ipynb #df446c4c
-def hashes(text: str) -> tuple[bytes, bytes]:
+def hashes(text: str, parent: str | None = None) -> tuple[bytes, bytes, bytes]:
     """The hashes of the tokens of `text` as 32-bit integers with their signs: of its words and
-    pairs of words, and of its character n-grams."""
-    text = text.lower()
-    words = re.findall(r"\w+", text)
+    pairs of words, of its character n-grams, and of all these within the category `parent`
+    (nothing without one)."""
+    words = tokens(text)
     pairs = [f"{a} {b}" for a, b in pairwise(words)]
-    return _packed(words + pairs), b"".join(map(_pieces, text.split()))
+    blocks = _packed(words + pairs), b"".join(map(_pieces, words))
+    return *blocks, _within(b"".join(blocks), parent)
 
 # %% ../nbs/22_text.ipynb #5cc0515c
 def _columns(blocks: Sequence[bytes], size: int) -> tuple[np.ndarray, list[int]]:
@@ -61,22 +78,24 @@ def _log_counts(blocks: Sequence[bytes], bits: int):
     return m
 
 # %% ../nbs/22_text.ipynb #f51467f0
-BITS = 17  # of each of the two hashed vocabularies
+BITS = 17  # of each of the three hashed vocabularies
 
 
-def count(texts: Sequence[str], bits: int = BITS):
-    """Log counts (1 + log n) of hashed words and of hashed character n-grams: two sparse matrices
-    (n, 2**bits), those of scikit-learn's HashingVectorizer in less time."""
-    words, pieces = zip(*map(hashes, texts)) if len(texts) else ((), ())
-    return [_log_counts(words, bits), _log_counts(pieces, bits)]
+def count(texts: Sequence[str], parents: Sequence[str | None], bits: int = BITS):
+    """Log counts (1 + log n) of hashed words, of hashed character n-grams, and of both within the
+    parent category: three sparse matrices (n, 2**bits), the first two those of scikit-learn's
+    HashingVectorizer in less time."""
+    blocks = zip(*map(hashes, texts, parents)) if len(texts) else ((), (), ())
+    return [_log_counts(block, bits) for block in blocks]
 
 # %% ../nbs/22_text.ipynb #8411f7e6
 TEXTS = ["name", "blurb"]
 
 
 def count_texts(columns: Mapping[str, Sequence], bits: int = BITS) -> dict[str, list]:
-    "`count` of name and of blurb; a missing text has no words."
-    return {c: count([t or "" for t in columns[c]], bits) for c in TEXTS}
+    "`count` of name and of blurb, within `parent`; a missing text has no words."
+    parents = [p if isinstance(p, str) else None for p in columns["parent"]]
+    return {c: count([t or "" for t in columns[c]], parents, bits) for c in TEXTS}
 
 # %% ../nbs/22_text.ipynb #4f1a1e79
 def _tf_idf(counts, idf):
@@ -91,8 +110,8 @@ def _tf_idf(counts, idf):
 # %% ../nbs/22_text.ipynb #4be1c7d2
 @dataclass
 class TextScore:
-    """Log odds of success by words: `idf` (two arrays of length 2**bits), `weights` (length 2 *
-    2**bits), `bias`."""
+    """Log odds of success by words: `idf` (three arrays of length 2**bits: of words, n-grams, and
+    both within a parent category), `weights` (length 3 * 2**bits), `bias`."""
 
     idf: list[np.ndarray]
     weights: np.ndarray
@@ -103,29 +122,40 @@ class TextScore:
         return _tf_idf(counts, self.idf) @ self.weights.astype(np.float32) + self.bias
 
 # %% ../nbs/22_text.ipynb #60ee7e5c
-class TextTable:
-    """The TextScores `scores`, equally long, side by side: scores one text by each of them, without
-    sparse matrices."""
+def token_weights(score: TextScore, text: str, parent: str | None = None) -> list[np.ndarray]:
+    """What each token of `text` adds to its log odds by `score`: an array for each block of
+    `hashes`, in its order. With the bias they sum to the score."""
+    size, parts = len(score.idf[0]), []
+    for i, block in enumerate(hashes(text, parent)):
+        columns, _ = _columns([block], size)
+        unique, at, n = np.unique(columns, return_inverse=True, return_counts=True)
+        tf_idf = (1 + np.log(n)) * score.idf[i][unique]
+        norm = math.sqrt(tf_idf @ tf_idf) or 1.0
+        each = tf_idf * score.weights[i * size + unique] / (norm * n)
+        parts.append(each[at].astype(float))
+    return parts
 
-    def __init__(self, scores: Sequence[TextScore]):
-        self._bias, self._size = [s.bias for s in scores], len(scores[0].idf[0])
-        dtype = scores[0].weights.dtype
-        self._table = np.empty(2 * len(scores) * self._size, [("idf", dtype), ("weight", dtype)])
-        np.concatenate([idf for s in scores for idf in s.idf], out=self._table["idf"])
-        np.concatenate([s.weights for s in scores], out=self._table["weight"])
 
-    def __call__(self, texts: Sequence[str]) -> list[float]:
-        "The score of each of `texts` by the TextScore at its place."
-        blocks = [block for text in texts for block in hashes(text)]
-        columns, n = _columns(blocks, self._size)
-        columns += np.repeat(np.arange(len(blocks), dtype=columns.dtype) * self._size, n)
-        columns, n = np.unique(columns, return_counts=True)
-        pairs, block = self._table.take(columns), columns // self._size
-        tf_idf = (1 + np.log(n)) * pairs["idf"]
-        sums = np.bincount(block, tf_idf * pairs["weight"], len(blocks)).tolist()
-        squares = np.bincount(block, tf_idf * tf_idf, len(blocks)).tolist()
-        parts = [s / math.sqrt(q) if q else 0.0 for s, q in zip(sums, squares)]
-        return [sum(of_text) for of_text in zip(self._bias, parts[::2], parts[1::2])]
+def text_score(score: TextScore, text: str, parent: str | None = None) -> float:
+    "The log odds of the one `text` by `score`."
+    return score.bias + sum(float(part.sum()) for part in token_weights(score, text, parent))
+
+# %% ../nbs/22_text.ipynb #309672f1
+def word_weights(score: TextScore, text: str, parent: str | None = None) -> list[tuple[str, float]]:
+    """(word, log odds) of each word and punctuation mark of `text`, in its order: its own weight,
+    half of that of each pair it is in, that of its n-grams, and the same within `parent`."""
+    words = tokens(text)
+    if not words:
+        return []
+    n, pieces = len(words), [len(_pieces(word)) // 4 for word in words]
+    of_words, of_pieces, within = token_weights(score, text, parent)
+    if len(within):
+        of_words = of_words + within[: len(of_words)]
+        of_pieces = of_pieces + within[len(of_words) :]
+    each = of_words[:n] + np.bincount(np.repeat(np.arange(n), pieces), of_pieces, n)
+    each[:-1] += of_words[n:] / 2
+    each[1:] += of_words[n:] / 2
+    return list(zip(words, each.tolist()))
 
 # %% ../nbs/22_text.ipynb #18ea33f1
 def one_hot(columns: Sequence[np.ndarray], min_rows: int = 1):
@@ -147,11 +177,13 @@ def one_hot(columns: Sequence[np.ndarray], min_rows: int = 1):
 # %% ../nbs/22_text.ipynb #f9fbb3eb
 def design(levels: Mapping[str, Sequence[str]], X: np.ndarray):
     """The other features for a linear model: each column of `X` in ten quantile bins (missing is
-    a bin of its own) and each of `levels`, one-hot: sparse matrix with n rows."""
+    a bin of its own) and each of `levels`, with `source` if it is there, one-hot: sparse matrix
+    with n rows."""
     edges = lambda x: np.unique(np.nanquantile(x, np.arange(0.1, 1, 0.1)))
     used = [x for x in X.T if np.isfinite(x).any()]
     bins = [np.where(np.isnan(x), -1, np.searchsorted(edges(x), x)) for x in used]
-    categories = one_hot([np.asarray(levels[c], object) for c in CATEGORICAL], min_rows=10)
+    names = [*CATEGORICAL, *({"source"} & {*levels})]
+    categories = one_hot([np.asarray(levels[c], object) for c in names], min_rows=10)
     return sparse.hstack([*([one_hot(bins) * 0.5] if bins else []), categories], format="csr")
 
 # %% ../nbs/22_text.ipynb #74c0c451
@@ -167,32 +199,35 @@ def _idf(matrices: list, n: int) -> list[np.ndarray]:
     idf = (np.log((1 + n) / (1 + m.getnnz(axis=0))) + 1 for m in matrices)
     return [short(a).astype(np.float32) for a in idf]
 
-# %% ../nbs/22_text.ipynb #4f402a50
-def fit_texts(
-    counts: Mapping[str, list], y: np.ndarray, other=None, seed: int = 0, epochs: int = 8,
-    penalty: float = 5.0
-) -> dict[str, TextScore]:
-    """A TextScore for each text of `counts` ({name: from `count`}) that at least 50 rows have,
-    fitted together and net of the features `other` (sparse, n rows), to the labels `y` in so many
-    `epochs`; the L2 `penalty` is in campaigns. A score is zero for the average text."""
+# %% ../nbs/22_text.ipynb #32725fed
+def _coefficients(A, y: np.ndarray, seed: int, epochs: int, penalty: float) -> np.ndarray:
+    "The coefficients of a logistic regression of `y` on sparse `A`; 0 for columns of one row or two."
     from sklearn.linear_model import SGDClassifier  # here, since serving imports this module
 
-    rows = {c: np.flatnonzero(m[1].getnnz(axis=1)) for c, m in counts.items()}
-    used = [c for c in counts if len(rows[c]) >= 50]
-    if not used:
-        return {}
-    idf = {c: _idf(counts[c], len(rows[c])) for c in used}
-    blocks = [_tf_idf(counts[c], idf[c]) for c in used]
-    A = sparse.hstack(blocks + ([] if other is None else [other]), format="csr")
     regression = SGDClassifier(
         loss="log_loss", alpha=penalty / len(y), average=True, max_iter=epochs, tol=None,
         random_state=seed
     )
     # only a tenth of the columns hold anything; side by side in memory they are faster
-    seen, coef = np.flatnonzero(A.getnnz(axis=0)), np.zeros(A.shape[1])
+    seen, coef = np.flatnonzero(A.getnnz(axis=0) > 2), np.zeros(A.shape[1])
     coef[seen] = regression.fit(A[:, seen], y).coef_[0]
-    ends, scores = np.cumsum([0, *(b.shape[1] for b in blocks)]), {}
-    for c, block, start, end in zip(used, blocks, ends[:-1], ends[1:]):
-        weights = short(coef[start:end]).astype(np.float32)
-        scores[c] = TextScore(idf[c], weights, -float((block @ weights)[rows[c]].mean()))
+    return coef
+
+# %% ../nbs/22_text.ipynb #4f402a50
+def fit_texts(
+    counts: Mapping[str, list], y: np.ndarray, other=None, seed: int = 0, epochs: int = 8,
+    penalty: float = 5.0
+) -> dict[str, TextScore]:
+    """A TextScore for each text of `counts` ({name: from `count`}) that at least 50 rows have, net
+    of the texts before it and of the features `other` (sparse, n rows), fitted to the labels `y`
+    in so many `epochs`; the L2 `penalty` is in campaigns. A score is zero for the average text."""
+    rows = {c: np.flatnonzero(m[1].getnnz(axis=1)) for c, m in counts.items()}
+    blocks, scores = [], {}
+    for c in (c for c in counts if len(rows[c]) >= 50):
+        idf, has = _idf(counts[c], len(rows[c])), rows[c]
+        blocks.append(_tf_idf(counts[c], idf))
+        A = sparse.hstack([*blocks[::-1], *([] if other is None else [other])], format="csr")
+        coef = _coefficients(A[has], y[has], seed, epochs, penalty)
+        weights = short(coef[: blocks[-1].shape[1]]).astype(np.float32)
+        scores[c] = TextScore(idf, weights, -float((blocks[-1][has] @ weights).mean()))
     return scores
