@@ -206,20 +206,33 @@ CAMPAIGN_COLUMNS = [
     "video", "run_id",
 ]
 
+# %% ../nbs/18_clean.ipynb #4dd9bbf1
+def _counted_history(frame: pd.DataFrame) -> pd.DataFrame:
+    """The `creator_history` by the rows of `frame` alone: of a creator's other campaigns, those
+    with an outcome whose deadline lies before the launch."""
+    known, length = frame["creator_id"].notna(), frame["deadline"] - frame["launched_at"]
+    ended = frame[known & frame["state"].isin(LABELS) & length.gt(timedelta(0))]
+    ended = ended.sort_values("deadline", kind="stable").astype({"creator_id": "int64"})
+    by_creator = ended["state"].eq("successful").astype(float).groupby(ended["creator_id"])
+    before = ended[["creator_id", "deadline"]].assign(
+        earlier_campaigns=by_creator.cumcount() + 1.0, earlier_successes=by_creator.cumsum()
+    )
+    launches = frame.loc[known, ["creator_id", "launched_at"]].astype({"creator_id": "int64"})
+    launches = launches.sort_values("launched_at", kind="stable")
+    counts = pd.merge_asof(
+        launches, before, left_on="launched_at", right_on="deadline", by="creator_id",
+        allow_exact_matches=False
+    ).set_axis(launches.index)[["earlier_campaigns", "earlier_successes"]]
+    return counts.fillna(0.0).reindex(frame.index)
+
 # %% ../nbs/18_clean.ipynb #5837d31f
 def creator_history(frame: pd.DataFrame) -> pd.DataFrame:
-    """How many campaigns of the same creator in `frame` had ended before each was launched
-    (`earlier_campaigns`), and how many of these had succeeded (`earlier_successes`); missing where
-    the creator is unknown."""
-    known = frame["creator_id"].notna()
-    several = known & frame["creator_id"].duplicated(keep=False)
-    own = frame.loc[several, ["creator_id", "launched_at", "deadline", "state"]]
-    own = own.reset_index(names="row")
-    pairs = own.merge(own, on="creator_id", suffixes=("", "_before"))
-    pairs = pairs.query("deadline_before < launched_at and row != row_before")
-    succeeded = pairs["state_before"].eq("successful").groupby(pairs["row"])
-    counts = succeeded.agg(earlier_campaigns="size", earlier_successes="sum")
-    return counts.reindex(frame.index).fillna(0.0).where(known).astype(float)
+    """How many campaigns of the same creator had ended before each of `frame` was launched
+    (`earlier_campaigns`), and how many of these had succeeded (`earlier_successes`): as the row
+    says, else counted in `frame`; missing where the creator is unknown."""
+    counted = _counted_history(frame)
+    given = frame.reindex(columns=counted.columns).astype(float)
+    return counted.mask(given.notna().any(axis=1), given)
 
 # %% ../nbs/18_clean.ipynb #2749de91
 def launch_fields(frame: pd.DataFrame) -> pd.DataFrame:

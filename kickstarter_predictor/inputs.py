@@ -39,8 +39,8 @@ category           | launch   | yes | chosen by the creator
 parent             | launch   | yes | chosen by the creator
 video              | launch   | yes | whether there is one; the page is made before launch
 staff_pick         | unknown  | opt | Kickstarter's badge, at launch or later; the last is known
-earlier_campaigns  | launch   | yes | the creator's campaigns in the data, ended before the launch
-earlier_successes  | launch   | yes | those of them that had reached their goal by then
+earlier_campaigns  | launch   | yes | of the creator, ended before the launch: given or in the data
+earlier_successes  | launch   | yes | those of them that had reached their goal by then, likewise
 """
 
 # %% ../nbs/21_inputs.ipynb #5470c507

@@ -368,7 +368,8 @@ def _predictors(model: str | Path | None, target_population: str) -> dict[str, P
 
 # %% ../nbs/28_predict.ipynb #f6da3023
 def _launch_table(projects: pd.DataFrame) -> pd.DataFrame:
-    "`projects` with the launch-time columns; earlier campaigns, known by outcomes only, left out."
+    """`projects` with the launch-time columns; the creator's past as the record says, else counted
+    in `projects`: only campaigns that had ended before the launch enter."""
     for rule in repair_rules():
         projects = rule.repair(projects)
     goal = projects["goal"]
@@ -376,7 +377,7 @@ def _launch_table(projects: pd.DataFrame) -> pd.DataFrame:
         goal=goal.where(goal.gt(0) & np.isfinite(goal), 0.01),
         static_usd_rate=projects["static_usd_rate"].fillna(1.0),
     )
-    return launch_fields(projects).assign(earlier_campaigns=np.nan, earlier_successes=np.nan)
+    return launch_fields(projects)
 
 # %% ../nbs/28_predict.ipynb #00f0634d
 def score_snapshot(

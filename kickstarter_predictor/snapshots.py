@@ -21,8 +21,8 @@ from .core import InputError
 from .files import JsonValues, LONGEST, TOO_LONG, parts, readable, text_lines
 from kickstarter_predictor.records import (
     CAMPAIGN_TIMES, DECODE_ERRORS, FIELDS, Findings, Line, NESTED, NotLaunched, REQUIRED,
-    TRUTH_VALUES, Video, WHOLE, before_launch, json_records, rejection_reason, snapshot_time,
-    tidied,
+    PAST, TRUTH_VALUES, Video, WHOLE, before_launch, check_past, json_records, rejection_reason,
+    snapshot_time, tidied,
 )
 
 # %% ../nbs/13_snapshots.ipynb #33f240af
@@ -314,8 +314,11 @@ def _scalar(column: str, cell: str):
         if (truth := _TRUTHS.get(cell.lower())) is None:
             raise ValueError("no truth value")
         return truth
-    if column == "usd_pledged":
-        return cell
+    if column in PAST:
+        with suppress(ValueError):
+            return cell_number(cell)
+    if column in ("usd_pledged", *PAST):
+        return cell  # whether it is a number is checked later
     number = float(cell)
     if math.isfinite(number):
         return number
@@ -497,5 +500,6 @@ def records(
             for record in reader_of(stream, member or path.name)(stream, label, findings, member):
                 if record.run_id is None:
                     record.run_id = run_id
+                check_past(record.data, findings)
                 findings.good += 1
                 yield record

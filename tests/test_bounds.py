@@ -46,6 +46,7 @@ HOSTILE = {  # name: (parts of the file, what comes of it: (projects, rejected) 
     "long_line.csv": (lambda: [HEADER, GOOD_ROWS, b'300,"', b"x" * (100 * MB), b'"\n301,A,1,live,1548979200,1551571200\n'], (201, 1)),
     "long_names.json": (lambda: [LINES * 20, *(line(id=100 + i, name="n" * (2 * MB)) + b"\n" for i in range(60))], (20, 60)),
     "many_texts.json": (lambda: [LINES, *(line(id=100 + i, name="n" * 9_000, blurb="\U0001f3b2" + "b" * 9_000) + b"\n" for i in range(5_000))], (5_020, 0)),
+    "long_past.json": (lambda: [LINES * 20, *(line(id=100 + i, earlier_campaigns=json.loads("[" + "[]," * n + "[]]")) + b"\n" for i, n in enumerate([MB // 2, 3 * MB]))], (21, 1)),
     "blank_lines.json.gz": (lambda: [packed(LINES, b"\n" * (8 * MB))], (20, 0)),
     "empty_arrays.json.gz": (lambda: [packed(LINES[:-1], b"[]" * (4 * MB))], (19, 1)),
     "empty_objects.json.gz": (lambda: [packed(b"{}" * (4 * MB))], "holds no project: 1"),

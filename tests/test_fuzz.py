@@ -19,7 +19,7 @@ from kickstarter_predictor.core import InputError
 from test_bad_input import PROJECT
 
 SEED, EXAMPLES = int(os.environ.get("FUZZ_SEED", 0)), int(os.environ.get("FUZZ_EXAMPLES", 2_500))
-FIELDS = [*PROJECT, "pledged", "backers_count", "fx_rate", "spotlight", "slug", "video", "source_url", "run_id", "unknown"]
+FIELDS = [*PROJECT, "pledged", "backers_count", "fx_rate", "spotlight", "slug", "video", "source_url", "run_id", "earlier_campaigns", "earlier_successes", "unknown"]
 CRAWL = {"robot_id": "Kickstarter", "run_id": "Kickstarter_2020-04-16T03_20_04_541Z"}
 NUMBERS = st.sampled_from([0, 1, -1, 12.5, 1548979200.0, 1.548979200e9, 2**53, 2.0**53, 2**63 - 1, 2**63, 2.0**63, 2**64, 10**400, 1e308, -1e308, 5e-324, float("nan"), float("inf"), -float("inf"), 253402300800, 4_102_444_801])
 WORDS = st.sampled_from(["", " ", "NA", "NaN", "None", "null", r"\N", "<NA>", "-", "True", "FALSE", "1.0", "1e9", "1.05E+09", "1,001", "inf", "9" * 5_000, "\ud800", "\udc80x", "\0", "\u2028", "\r", "\n", '"', "'", "a,b", "<td>", "[", "{", "submitted", "started", "live", "é" * 10_001, "{'id': 5, 'name': nan}", "{'id': '\\ud800'}", '{"id":5,"name":"a "b" c"}', '{"id', "[" * 3_000, "(" * 3_000, "{'a':" * 300, "-" * 9_000 + "1"])

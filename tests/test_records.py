@@ -9,12 +9,12 @@ import pytest
 from support.project import ROOT
 from kickstarter_predictor.records import Findings, json_records
 from kickstarter_predictor.acquire import acquire
-from kickstarter_predictor.predict import main
+from kickstarter_predictor.predict import _launch_table, main
 from kickstarter_predictor.core import InputError
 from test_bad_input import PROJECT, line
 
 CASES = ROOT.parent / "shared" / "cases"
-RECORDS = [PROJECT | {"id": i, "spotlight": i % 2 == 0, "backers_count": i, "pledged": 3.5, "fx_rate": None if i == 3 else 1.5, "blurb": "Fun, it's “fun”.", "creator": {"id": i, "name": "O'Hara \"Z\"", "is_registered": None, "superbacker": True}} for i in range(1, 21)]
+RECORDS = [PROJECT | {"id": i, "spotlight": i % 2 == 0, "backers_count": i, "pledged": 3.5, "fx_rate": None if i == 3 else 1.5, "blurb": "Fun, it's “fun”.", "creator": {"id": i, "name": "O'Hara \"Z\"", "is_registered": None, "superbacker": True}, "earlier_campaigns": i, "earlier_successes": None if i == 3 else i // 2} for i in range(1, 21)]
 
 
 def table(path, data: bytes, **options):
@@ -71,10 +71,10 @@ def test_other_forms_give_the_same_table(form, expected, tmp_path):
 
 @pytest.mark.parametrize("mark", ["NA", "N/A", "#N/A", "nan", "NaN", "None", "NULL", "null", "<NA>", r"\N", "NaT", "-", " NA "])
 def test_marks_of_a_missing_value(mark, tmp_path):
-    optional = ("fx_rate", "created_at", "backers_count", "staff_pick", "category", "creator", "location", "pledged", "usd_pledged")
+    optional = ("earlier_campaigns", "earlier_successes", "fx_rate", "created_at", "backers_count", "staff_pick", "category", "creator", "location", "pledged", "usd_pledged")
     found, counted = table(tmp_path / "a.csv", cells(RECORDS, **dict.fromkeys(optional, mark)))
     assert len(found) == 20 and counted["unreadable"] == {} and counted["repaired"] == 0
-    assert found[["fx_rate", "created_at", "backers_count", "staff_pick", "category", "creator_id", "location_country", "pledged", "usd_pledged"]].isna().all(axis=None)
+    assert found[["earlier_campaigns", "earlier_successes", "fx_rate", "created_at", "backers_count", "staff_pick", "category", "creator_id", "location_country", "pledged", "usd_pledged"]].isna().all(axis=None)
     for column in ("id", "goal", "launched_at", "deadline"):
         findings = table(tmp_path / "a.csv", cells(RECORDS) + cells(RECORDS[:1], **{column: mark}).split(b"\n", 1)[1])[1]
         assert findings["rejected"] == 1 and all(column in reason for reason in findings["reasons"])
@@ -94,6 +94,34 @@ def test_what_is_in_doubt_is_rejected_with_the_name_of_its_field(kind, tmp_path)
         data = cells([*RECORDS, bad]) if kind == "csv" else b"\n".join(json.dumps(r).encode() for r in [*RECORDS, bad])
         _, counted = table(tmp_path / "a.dat", data)
         assert counted["rejected"] == 1 and all(field in reason and len(reason) < 200 for reason in counted["reasons"])
+
+
+@pytest.mark.parametrize("kind", ["json", "csv"])
+def test_a_past_that_cannot_be_is_unknown_and_counted(kind, tmp_path):
+    wrong = [(-1, 0), (2, 3), ("many", 1.5), (True, False), (1001, 10**30), (math.inf, 1), ([1], {})]
+    data = [PROJECT | {"id": i, "earlier_campaigns": c, "earlier_successes": s} for i, (c, s) in enumerate([(3, 2), (0, None), (None, 4), *wrong], 1)]
+    found, counted = table(tmp_path / "a.dat", cells(data) if kind == "csv" else b"\n".join(json.dumps(r).encode() for r in data))
+    assert found["earlier_campaigns"].dtype == found["earlier_successes"].dtype == float and counted["rejected"] == 0
+    past = found[["earlier_campaigns", "earlier_successes"]].astype(object).where(found[["earlier_campaigns", "earlier_successes"]].notna(), None).to_numpy().tolist()
+    assert past == [[3, 2], [0, 0], [None, 4], [None, 0], *[[None, None]] * 4, [None, 1], [None, None]]
+    assert counted["unreadable"] == {"earlier_campaigns": [7, 9], "earlier_successes": [5, 10]}
+
+
+def test_no_outcome_that_was_open_at_the_launch_is_a_past(tmp_path):
+    "Batches count a creator's past in the snapshot: what ends after a launch, and its own end, change nothing."
+    day, ended = 86_400, ("successful", "failed")
+    rows = [PROJECT | {"id": i, "creator": {"id": i % 5 + 1}, "launched_at": PROJECT["launched_at"] + i * 9 * day, "deadline": PROJECT["launched_at"] + (i * 9 + 30) * day, "state": ended[i % 3 == 0]} for i in range(1, 41)]
+    rows[7] |= {"earlier_campaigns": 9, "earlier_successes": 8}
+    inputs = lambda rows: _launch_table(table(tmp_path / "a.json", b"\n".join(json.dumps(r).encode() for r in rows))[0]).set_index("id")[["earlier_campaigns", "earlier_successes"]]
+    before = inputs(rows)
+    assert before["earlier_successes"].max() >= 4 and before["earlier_campaigns"].nunique() > 4 and before.loc[8].tolist() == [9, 8]
+    for launch in (r["launched_at"] for r in rows):
+        for state in ("successful", "failed", "canceled", "live"):
+            changed = [r | ({"state": state} if r["deadline"] >= launch else {}) for r in rows]
+            seen = [r["id"] for r in rows if r["launched_at"] <= launch]
+            pd.testing.assert_frame_equal(inputs(changed).loc[seen], before.loc[seen])
+    flipped = inputs([r | {"state": ended[r["state"] == "successful"]} for r in rows])
+    assert not flipped["earlier_successes"].equals(before["earlier_successes"])
 
 
 EARLY = [{"state": "submitted", "launched_at": None, "deadline": None}, {"state": "started"}, {"launched_at": None}, {"deadline": 0}, {"state": "submitted", "launched_at": math.nan, "deadline": math.nan}]
