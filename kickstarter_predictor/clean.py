@@ -209,7 +209,8 @@ CAMPAIGN_COLUMNS = [
 # %% ../nbs/18_clean.ipynb #4dd9bbf1
 def _counted_history(frame: pd.DataFrame) -> pd.DataFrame:
     """The `creator_history` by the rows of `frame` alone: of a creator's other campaigns, those
-    with an outcome whose deadline lies before the launch."""
+    with an outcome whose deadline lies before the launch; missing where there are none, since
+    a crawl sees only a part of a past."""
     known, length = frame["creator_id"].notna(), frame["deadline"] - frame["launched_at"]
     ended = frame[known & frame["state"].isin(LABELS) & length.gt(timedelta(0))]
     ended = ended.sort_values("deadline", kind="stable").astype({"creator_id": "int64"})
@@ -223,13 +224,13 @@ def _counted_history(frame: pd.DataFrame) -> pd.DataFrame:
         launches, before, left_on="launched_at", right_on="deadline", by="creator_id",
         allow_exact_matches=False
     ).set_axis(launches.index)[["earlier_campaigns", "earlier_successes"]]
-    return counts.fillna(0.0).reindex(frame.index)
+    return counts.reindex(frame.index)
 
 # %% ../nbs/18_clean.ipynb #5837d31f
 def creator_history(frame: pd.DataFrame) -> pd.DataFrame:
     """How many campaigns of the same creator had ended before each of `frame` was launched
     (`earlier_campaigns`), and how many of these had succeeded (`earlier_successes`): as the row
-    says, else counted in `frame`; missing where the creator is unknown."""
+    says, else counted in `frame`; missing where none is known."""
     counted = _counted_history(frame)
     given = frame.reindex(columns=counted.columns).astype(float)
     return counted.mask(given.notna().any(axis=1), given)

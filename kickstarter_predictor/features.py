@@ -25,7 +25,7 @@ from kickstarter_predictor.inputs import (
     CATEGORICAL, INPUT_WORDS, LEARNED, NUMBERS, categorical_values, input_of, inputs, numbers,
 )
 from kickstarter_predictor.text import (
-    BITS, TEXTS, TextScore, count_texts, design, fit_texts, short, text_score, word_weights,
+    BITS, DAMPED, TEXTS, TextScore, count_texts, design, fit_texts, short, text_score, word_weights,
 )
 
 log = logger("features")
@@ -269,7 +269,7 @@ def to_encoder(files: Mapping[str, bytes]) -> Encoder:
     a = to_arrays(files["text.npz"], "text.npz")
     try:
         texts = {
-            c: TextScore([a[f"{c}_{part}"] for part in _IDF], a[f"{c}_weights"], bias)
+            c: TextScore([a[f"{c}_{part}"] for part in _IDF], a[f"{c}_weights"], bias, c in DAMPED)
             for c, bias in about["bias"].items()
         }
     except KeyError as e:

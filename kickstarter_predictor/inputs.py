@@ -378,6 +378,12 @@ FEATURES += [
         ("earlier_successes", "earlier_campaigns", f"{_HISTORY} that had succeeded by then"),
     )
 ]
+FEATURES += [
+    Feature(
+        "earlier_failures", "earlier_campaigns", "earlier_campaigns earlier_successes",
+        f"{_HISTORY} that had failed by then", lambda c: c.earlier_campaigns - c.earlier_successes
+    ),
+]
 FEATURES += _parts("name", "name", "name", SHAPE, "name", "name_shape")
 FEATURES += _parts("blurb", "blurb", "blurb", SHAPE, "blurb", "blurb_shape")
 FEATURES += [

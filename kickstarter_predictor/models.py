@@ -5,12 +5,11 @@
 # %% ../nbs/24_models.ipynb #af341d4c
 from __future__ import annotations
 
-import ctypes, hashlib, json, math, os, re, runpy, weakref
+import hashlib, json, math, os, re
 from collections import Counter
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Callable, Literal, Mapping, NamedTuple, Sequence
 
@@ -23,15 +22,17 @@ from kickstarter_predictor.core import (
     write_json,
 )
 from .storage import save_arrays, seal, to_arrays, unseal
+from .trees import Trees
 from .inputs import CATEGORICAL, FEATURES, input_of
 from .features import Encoder, ordinal_encoding, save_encoder, to_encoder
 
 log = logger("models")
 
 # %% auto #0
-__all__ = ['log', 'PREDICT', 'FAMILY_NAMES', 'BLEND', 'QUESTIONS', 'MODEL_FILES', 'PACKAGED', 'Model', 'clip', 'sigmoid', 'logit',
-           'fit_scaler', 'scaled', 'calibrated', 'shift_of', 'Trees', 'save_model', 'Part', 'to_model', 'parents',
-           'About', 'to_about', 'Layout', 'layout', 'version', 'save_predictor', 'Predictor', 'load_predictor']
+__all__ = ['log', 'PREDICT', 'FAMILY_NAMES', 'BLEND', 'QUESTIONS', 'GIVEN', 'MODEL_FILES', 'PACKAGED', 'Model', 'clip', 'sigmoid',
+           'logit', 'fit_scaler', 'scaled', 'calibrated', 'Curve', 'curve_at', 'ceiling', 'Additive', 'save_model',
+           'Part', 'to_model', 'Crawl', 'parents', 'About', 'to_about', 'Layout', 'layout', 'crawl_shift', 'version',
+           'save_predictor', 'Predictor', 'load_predictor']
 
 # %% ../nbs/24_models.ipynb #3fa49cd0
 @dataclass
@@ -133,92 +134,79 @@ def calibrated(scores, calibrator: dict):
     "The probability that `calibrator` makes of the log odds `scores`, a float or an array."
     return sigmoid(calibrator["slope"] * clip(scores, 10.0) + calibrator["intercept"])
 
-# %% ../nbs/24_models.ipynb #685a4bf8
-def shift_of(parent: Sequence[str], shift: dict[str, float]) -> np.ndarray:
-    "The shift of each row's `parent`; the median one for a parent without: float array (n,)."
-    usual = float(np.median(list(shift.values()))) if shift else 0.0
-    return np.array([shift.get(p, usual) for p in parent])
+# %% ../nbs/24_models.ipynb #6246f2be
+class Curve(TypedDict):
+    """What `feature` adds to the log odds: `values` at the rising `knots`, straight lines between,
+    level beyond, and 0 where it is missing."""
 
-# %% ../nbs/24_models.ipynb #6ef51369
-@lru_cache(maxsize=1)
-def _library() -> ctypes.CDLL:
-    "XGBoost's library, found where its package says. Raises ImportError if there is none."
-    package = find_spec("xgboost")
-    if package is None:
-        raise ImportError("xgboost is not installed")
-    # xgboost/libpath.py is not documented, but the one place that knows where a wheel or a build
-    # puts the library; run by itself, for importing it imports the package. If it moves, every
-    # prediction of tests/test_packaged.py fails.
-    libpath = runpy.run_path(str(Path(package.origin).with_name("libpath.py")))
-    library = ctypes.CDLL(libpath["find_lib_path"]()[0])
-    library.XGBGetLastError.restype = ctypes.c_char_p
-    return library
+    feature: str
+    knots: list[float]
+    values: list[float]
 
-# %% ../nbs/24_models.ipynb #4ec4377b
-def _call(function: str, *args) -> None:
-    """Call `function` of XGBoost's C interface (https://xgboost.readthedocs.io/en/stable/c.html).
-    Raises ValueError with what it says if it fails."""
-    if getattr(_library(), function)(*args):
-        raise ValueError(_library().XGBGetLastError().decode(errors="replace").strip())
 
-# %% ../nbs/24_models.ipynb #8265f411
-def _array(X: np.ndarray) -> bytes:
-    "Where the library finds `X` (float32, in rows), as an array interface."
-    return b'{"data": [%d, true], "shape": [%d, %d], "typestr": "<f4", "version": 3}' % (
-        X.__array_interface__["data"][0], *X.shape
-    )
+def curve_at(curve: Curve, x: np.ndarray) -> np.ndarray:
+    "What `curve` adds at each of `x` (NaN: missing): float array (n,)."
+    return np.nan_to_num(np.interp(x, curve["knots"], curve["values"]))
 
-# %% ../nbs/24_models.ipynb #a97165f0
-_OPTIONS = (
-    b'{"type": %d, "training": false, "iteration_begin": 0, "iteration_end": 0, "missing": NaN, '
-    b'"strict_shape": false, "cache_id": 0}'
-)
-_MARGIN, _CONTRIBUTIONS = _OPTIONS % 1, _OPTIONS % 2  # 2: exact TreeSHAP
+# %% ../nbs/24_models.ipynb #3de0aabf
+_HUNDREDTH = -math.log(99)  # the log odds of 1 %
 
-# %% ../nbs/24_models.ipynb #c91f03ae
-class Trees:
-    """Boosted trees of the features `names`, from the content `data` of a file in XGBoost's own
-    format, which must be as XGBoost wrote it. Calling it with X (n, features) gives the log odds
-    of success (n,), as a `Model` does."""
 
-    def __init__(self, data: bytes, names: list[str]):
-        self._handle = ctypes.c_void_p()
-        _call("XGBoosterCreate", None, ctypes.c_uint64(0), ctypes.byref(self._handle))
-        weakref.finalize(self, _library().XGBoosterFree, self._handle)
-        _call("XGBoosterSetParam", self._handle, b"nthread", b"1")
-        _call("XGBoosterLoadModelFromBuffer", self._handle, data, ctypes.c_uint64(len(data)))
-        self._types = [b"c" if n.endswith("#") else b"q" for n in names]
+def ceiling(log_goal: np.ndarray, log_largest: np.ndarray) -> np.ndarray:
+    """The highest log odds that a goal may have (log10 of US dollars), if the largest goal that
+    succeeded is `log_largest`: none up to there, 1 % at twice as much."""
+    doublings = (log_goal - log_largest) / math.log10(2)
+    return np.where(doublings > 0, _HUNDREDTH - 8 * (doublings - 1), np.inf)
+
+# %% ../nbs/24_models.ipynb #2dbff20c
+@dataclass
+class Additive:
+    """`intercept` + `slope` * `trees` of the first columns + `curves` of the others, at most the
+    `ceiling` of the goal: columns `names`, `log_largest` the log10 of the largest goal that
+    succeeded by number of the parent category, and of all ("")."""
+
+    trees: Model | Trees
+    n_trees: int  # columns of the trees
+    slope: float
+    intercept: float
+    names: list[str]
+    curves: list[Curve]
+    log_largest: dict[int | str, float]
+
+    family = "trees and curves"
 
     def __call__(self, X: np.ndarray) -> np.ndarray:
-        X = np.ascontiguousarray(X, np.float32)
-        return self._predict("XGBoosterPredictFromDense", _array(X), _MARGIN, None).astype(float)
+        "The log odds of each row of X: float array (n,)."
+        odds = self.intercept + self.slope * self.trees(X[:, : self.n_trees])
+        added = sum(curve_at(c, X[:, self.names.index(c["feature"])]) for c in self.curves)
+        return np.minimum(odds + added, self.ceiling(X))
+
+    def ceiling(self, X: np.ndarray) -> np.ndarray:
+        "The highest log odds that each row of X may have."
+        parent, overall = X[:, self.names.index("parent#")].tolist(), self.log_largest[""]
+        largest = [self.log_largest.get(int(p) if p == p else "", overall) for p in parent]
+        return ceiling(X[:, self.names.index("log_goal")].astype(float), np.array(largest))
 
     def contributions(self, X: np.ndarray) -> np.ndarray:
         """How much each feature moves the log odds of each row, and last the log odds of the
-        average row: float32 array (n, features + 1)."""
-        X, data = np.ascontiguousarray(X, np.float32), ctypes.c_void_p()
-        options, n = b'{"missing": NaN, "nthread": 1}', len(self._types)
-        _call("XGDMatrixCreateFromDense", _array(X), options, ctypes.byref(data))
-        try:
-            types = (ctypes.c_char_p * n)(*self._types)
-            _call("XGDMatrixSetStrFeatureInfo", data, b"feature_type", types, ctypes.c_uint64(n))
-            return self._predict("XGBoosterPredictFromDMatrix", data, _CONTRIBUTIONS)
-        finally:
-            _call("XGDMatrixFree", data)
-
-    def _predict(self, function: str, *args) -> np.ndarray:
-        shape, n = ctypes.POINTER(ctypes.c_uint64)(), ctypes.c_uint64()
-        values = ctypes.POINTER(ctypes.c_float)()
-        _call(function, self._handle, *args, *map(ctypes.byref, (shape, n, values)))
-        shape = shape[: n.value]
-        # a copy: the library writes the next answer to the same place
-        return np.array(values[: math.prod(shape)], np.float32).reshape(shape)
+        start: float array (n, features + 1). What the ceiling takes is the goal's."""
+        moved = np.zeros((len(X), len(self.names) + 1))
+        of_trees = self.slope * self.trees.contributions(X[:, : self.n_trees]).astype(float)
+        moved[:, : self.n_trees] = of_trees[:, :-1]
+        moved[:, -1] = of_trees[:, -1] + self.intercept
+        for curve in self.curves:
+            at = self.names.index(curve["feature"])
+            moved[:, at] += curve_at(curve, X[:, at])
+        over = moved.sum(axis=1) - self.ceiling(X)
+        moved[:, self.names.index("log_goal")] -= np.maximum(over, 0)
+        return moved
 
 # %% ../nbs/24_models.ipynb #86a1bec3
 def save_model(model: Model, folder: Path, part: str = "") -> None:
     """Write `model` to `folder`: booster.ubj (XGBoost's own format) or arrays.npz; of a blend those
     of each part with its number before the name, and parts.json."""
     folder = Path(folder)
+    model = getattr(model, "trees", model)
     if model.parts:
         for i, (_, each) in enumerate(model.parts):
             save_model(each, folder, f"{i}_")
@@ -291,15 +279,26 @@ def _rising(spread: _Spread) -> _Spread:
     return spread
 
 # %% ../nbs/24_models.ipynb #a273d1e1
-class _Training(TypedDict):
-    overreach: _Fraction
-    over_usd: float
-
-
 class _Source(TypedDict):
     run_id: str
     n: _Whole
     published: bool
+
+
+class _Trees(TypedDict):
+    columns: _Whole
+    slope: float
+    intercept: float
+
+
+class Crawl(TypedDict):
+    """What a crawl's way of listing adds to the log odds: by `category` (Parent/Category) and
+    `year` of launch; `gives` are the inputs that its records hold."""
+
+    run_id: str
+    gives: list[str]
+    category: dict[str, float]
+    year: dict[str, float]
 
 # %% ../nbs/24_models.ipynb #8fe4ea0d
 _COLUMNS = [f.name for f in FEATURES]
@@ -345,7 +344,7 @@ class About(_Mapping, Checked):
     model_config = ConfigDict(extra="allow")
     version: str
     question: Literal[*QUESTIONS] = "crawl"
-    family: Literal[*FAMILY_NAMES, BLEND]
+    family: Literal[*FAMILY_NAMES, BLEND, Additive.family]
     data: str
     synthetic: bool | float
     names: Annotated[list[str], Field(min_length=1), AfterValidator(_known)]
@@ -355,12 +354,14 @@ class About(_Mapping, Checked):
     limits: dict[str, tuple[float, float]] = {}
     calibrator: _Calibrator
     spread: Annotated[_Spread, AfterValidator(_rising)] = None
-    shifts: dict[str, float] = {}
+    trees: _Trees = None
+    curves: list[Curve] = []
+    largest_goals: dict[str, float] = {}
+    crawls: list[Crawl] = []
     base_rates: _BaseRates
     subcategories: list[_Pair] = []
     levels: _Levels
     usd_rates: dict[str, Annotated[float, Field(ge=0)] | None]
-    training: _Training = {"overreach": 0.0, "over_usd": 0.0}
     sources: list[_Source] = []
     figures: dict[str, dict[str, float | None]] | dict[str, float | None]
     files: dict[str, _Sha256] = None
@@ -414,6 +415,24 @@ def layout(about: About) -> Layout:
         np.array([unique.index(i) for i in input_names]),
     )
 
+# %% ../nbs/24_models.ipynb #0cba5a04
+GIVEN = ["blurb", "preparation_days", "earlier_campaigns", "staff_pick", "video"]
+
+
+def crawl_shift(columns: Mapping[str, Sequence], category: Sequence[str], about: About) -> np.ndarray:
+    """What the listing of a crawl adds to the log odds of each campaign of `columns` with its
+    `category` (Parent/Category): of the crawl whose records give most nearly the same inputs."""
+    known = lambda value: value is not None and value == value
+    years = np.asarray(columns["launched_at"], "datetime64[Y]").astype(str).tolist()
+
+    def one(category: str, year: str, *values) -> float:
+        gives = {name for name, value in zip(GIVEN, values) if known(value)}
+        crawl = min(about.crawls, key=lambda c: len(gives ^ {*c["gives"]}))
+        last = max(crawl["year"], key=int, default=year)
+        return crawl["category"].get(category, 0.0) + crawl["year"].get(min(year, last), 0.0)
+
+    return np.array([*map(one, category, years, *(columns[name] for name in GIVEN))], float)
+
 # %% ../nbs/24_models.ipynb #212bb899
 def version(folder: Path) -> str:
     """The first twelve digits of the SHA-256 of all files of the model in `folder`, but for its
@@ -433,9 +452,14 @@ MODEL_FILES = [
 ]
 
 
-def save_predictor(folder: Path, model: Model, encoder: Encoder, about: dict) -> str:
+def save_predictor(folder: Path, model: Model | Additive, encoder: Encoder, about: dict) -> str:
     "Write everything a prediction needs to `folder`, whole or not at all; its version."
     about = about | {"family": model.family}
+    if isinstance(model, Additive):
+        about |= {
+            "curves": model.curves,
+            "trees": {"columns": model.n_trees, "slope": model.slope, "intercept": model.intercept},
+        }
     with atomic_folder(folder, ours=MODEL_FILES) as part:
         save_model(model, part)
         save_encoder(encoder, part)
@@ -451,16 +475,34 @@ PACKAGED = PACKAGE / "packaged"
 
 @dataclass
 class Predictor:
-    "A model with its encoder, its metadata `about` (model.json) and where it was loaded from."
+    """A model with its encoder, its metadata `about` (model.json), where it was loaded from, and
+    the `target` population it answers for."""
 
-    model: Model | Trees
+    model: Model | Trees | Additive
     encoder: Encoder
     about: About
     place: str = ""
+    target: str = "population"
 
     @cached_property
     def layout(self) -> Layout:
         return layout(self.about)
+
+# %% ../nbs/24_models.ipynb #39efaca8
+def _to_serving_model(about: About, files: Mapping[str, bytes]) -> Model | Trees | Additive:
+    "The model that `about` and its `files` hold, without XGBoost's package where it has one booster."
+    if about.family != Additive.family:
+        if about.question == "population":
+            raise InputError("model.json: is of an earlier release")
+        booster = files.get("booster.ubj")
+        return to_model(about.family, files) if booster is None else Trees(booster, about.names)
+    numbers = ordinal_encoding(about.vocabulary)["parent"]
+    largest = {numbers.get(p, ""): math.log10(goal) for p, goal in about.largest_goals.items()}
+    n = about.trees["columns"]
+    return Additive(
+        Trees(files["booster.ubj"], about.names[:n]), n, about.trees["slope"],
+        about.trees["intercept"], about.names, about.curves, largest
+    )
 
 # %% ../nbs/24_models.ipynb #d1fc7125
 @lru_cache(maxsize=4)
@@ -468,12 +510,12 @@ def _load(folder: str, modified: int, place: str) -> Predictor:
     fields, files = unseal(Path(folder), About)
     about, encoder = to_about(fields), to_encoder(files)
     log.info("model %s from %s", about.version, place)
-    trees, names = files.get("booster.ubj"), about.names
-    model = to_model(about.family, files) if trees is None else Trees(trees, names)
+    names = about.names
+    model = _to_serving_model(about, files)
     odds = model(np.array([[about.typical[n] for n in names]], np.float32))
     if odds.shape != (1,) or not np.isfinite(odds).all():
         raise InputError("its model gives no number for a typical campaign")
-    return Predictor(model, encoder, about, place)
+    return Predictor(model, encoder, about, place, about.question)
 
 # %% ../nbs/24_models.ipynb #cb8ecf56
 def _pipeline_models() -> Path | None:
@@ -510,7 +552,8 @@ def load_predictor(
 ) -> Predictor:
     """The predictor for `target_population` (one of `QUESTIONS`) in `folder`; `packaged` is the
     library's own. Without a folder: the pipeline's, if trained on real campaigns, else the
-    packaged one. Kept in memory until the folder changes.
+    packaged one. Kept in memory until the folder changes. A model for all campaigns answers for a
+    crawl as well, if it knows one.
 
     A `folder` that holds model.json itself is taken whatever its population. Raises InputError if
     there is no such model, or a damaged one."""
@@ -536,9 +579,8 @@ def load_predictor(
             f"{place}: holds no model for the question {target!r}; "
             "run `dvc repro` to make one, or name another folder"
         )
-    if packaged and predictor.about.question != target:
-        raise InputError(
-            f"packaged: answers for the population only; for the question {target!r} "
-            "name a folder that the pipeline made"
-        )
+    if target == "crawl" and predictor.about.question != target:
+        if not predictor.about.crawls:
+            raise InputError(f"{place}: answers for all campaigns only, for it knows no crawl")
+        return replace(predictor, target=target)
     return predictor

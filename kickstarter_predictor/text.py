@@ -21,10 +21,10 @@ pd = lazy("pandas")
 sparse = lazy("scipy.sparse")
 
 # %% auto #0
-__all__ = ['pd', 'sparse', 'BITS', 'TEXTS', 'tokens', 'hashes', 'count', 'count_texts', 'TextScore', 'token_weights',
-           'text_score', 'word_weights', 'one_hot', 'design', 'short', 'fit_texts']
+__all__ = ['pd', 'sparse', 'BITS', 'TEXTS', 'DAMPED', 'tokens', 'hashes', 'count', 'count_texts', 'damping', 'TextScore',
+           'token_weights', 'text_score', 'word_weights', 'one_hot', 'design', 'short', 'fit_texts']
 
-# %% ../nbs/22_text.ipynb #c96ed997
+# %% ../nbs/22_text.ipynb #54d6b2f5
 _QUOTES = str.maketrans("‘’‚“”„«»", "\'\'\'\"\"\"\"\"")
 
 
@@ -45,7 +45,7 @@ def _pieces(word: str) -> bytes:
     word = f" {word} "
     return _packed([word[i : i + n] for n in (2, 3, 4) for i in range(len(word) - n + 1)])
 
-# %% ../nbs/22_text.ipynb #2dd5ba62
+# %% ../nbs/22_text.ipynb #48755f4e
 def _within(block: bytes, parent: str | None) -> bytes:
     "The hashes of the tokens in `block` within the category `parent`, where a word has its own say."
     if not parent:
@@ -107,40 +107,54 @@ def _tf_idf(counts, idf):
     ]
     return sparse.hstack([normalize(m, copy=False) for m in weighted], format="csr")
 
+# %% ../nbs/22_text.ipynb #da53fe88
+DAMPED = {"blurb"}
+
+
+def damping(distinct):
+    "By how much the score of a text of `distinct` different words and pairs of words counts: 0 to 1."
+    words = (distinct + 1) / 2
+    return np.clip((words - 4) / 8, 0, 1)
+
 # %% ../nbs/22_text.ipynb #4be1c7d2
 @dataclass
 class TextScore:
     """Log odds of success by words: `idf` (three arrays of length 2**bits: of words, n-grams, and
-    both within a parent category), `weights` (length 3 * 2**bits), `bias`."""
+    both within a parent category), `weights` (length 3 * 2**bits), `bias`; whether a short text
+    is `damped`."""
 
     idf: list[np.ndarray]
     weights: np.ndarray
     bias: float
+    damped: bool = False
 
     def __call__(self, counts) -> np.ndarray:
         "The score of each row of `counts` (from `count`): float array (n,)."
-        return _tf_idf(counts, self.idf) @ self.weights.astype(np.float32) + self.bias
+        score = _tf_idf(counts, self.idf) @ self.weights.astype(np.float32) + self.bias
+        return score * damping(counts[0].getnnz(axis=1)) if self.damped else score
 
 # %% ../nbs/22_text.ipynb #60ee7e5c
 def token_weights(score: TextScore, text: str, parent: str | None = None) -> list[np.ndarray]:
     """What each token of `text` adds to its log odds by `score`: an array for each block of
-    `hashes`, in its order. With the bias they sum to the score."""
-    size, parts = len(score.idf[0]), []
+    `hashes`, in its order, and last what the bias adds. They sum to the score."""
+    size, parts, factor = len(score.idf[0]), [], 1.0
     for i, block in enumerate(hashes(text, parent)):
         columns, _ = _columns([block], size)
         unique, at, n = np.unique(columns, return_inverse=True, return_counts=True)
         tf_idf = (1 + np.log(n)) * score.idf[i][unique]
         norm = math.sqrt(tf_idf @ tf_idf) or 1.0
+        if i == 0 and score.damped:
+            factor = float(damping(len(unique)))
         each = tf_idf * score.weights[i * size + unique] / (norm * n)
-        parts.append(each[at].astype(float))
-    return parts
+        parts.append(factor * each[at].astype(float))
+    return [*parts, np.array([factor * score.bias])]
 
 
 def text_score(score: TextScore, text: str, parent: str | None = None) -> float:
     "The log odds of the one `text` by `score`."
-    return score.bias + sum(float(part.sum()) for part in token_weights(score, text, parent))
+    return sum(float(part.sum()) for part in token_weights(score, text, parent))
 
-# %% ../nbs/22_text.ipynb #309672f1
+# %% ../nbs/22_text.ipynb #a6263232
 def word_weights(score: TextScore, text: str, parent: str | None = None) -> list[tuple[str, float]]:
     """(word, log odds) of each word and punctuation mark of `text`, in its order: its own weight,
     half of that of each pair it is in, that of its n-grams, and the same within `parent`."""
@@ -148,7 +162,7 @@ def word_weights(score: TextScore, text: str, parent: str | None = None) -> list
     if not words:
         return []
     n, pieces = len(words), [len(_pieces(word)) // 4 for word in words]
-    of_words, of_pieces, within = token_weights(score, text, parent)
+    of_words, of_pieces, within, _ = token_weights(score, text, parent)
     if len(within):
         of_words = of_words + within[: len(of_words)]
         of_pieces = of_pieces + within[len(of_words) :]
@@ -199,7 +213,7 @@ def _idf(matrices: list, n: int) -> list[np.ndarray]:
     idf = (np.log((1 + n) / (1 + m.getnnz(axis=0))) + 1 for m in matrices)
     return [short(a).astype(np.float32) for a in idf]
 
-# %% ../nbs/22_text.ipynb #32725fed
+# %% ../nbs/22_text.ipynb #770f2615
 def _coefficients(A, y: np.ndarray, seed: int, epochs: int, penalty: float) -> np.ndarray:
     "The coefficients of a logistic regression of `y` on sparse `A`; 0 for columns of one row or two."
     from sklearn.linear_model import SGDClassifier  # here, since serving imports this module
@@ -229,5 +243,6 @@ def fit_texts(
         A = sparse.hstack([*blocks[::-1], *([] if other is None else [other])], format="csr")
         coef = _coefficients(A[has], y[has], seed, epochs, penalty)
         weights = short(coef[: blocks[-1].shape[1]]).astype(np.float32)
-        scores[c] = TextScore(idf, weights, -float((blocks[-1][has] @ weights).mean()))
+        bias = -float((blocks[-1][has] @ weights).mean())
+        scores[c] = TextScore(idf, weights, bias, c in DAMPED)
     return scores
