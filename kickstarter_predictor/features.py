@@ -79,6 +79,8 @@ def univariate_auc(values: pd.Series, y: np.ndarray, seed: int = 0) -> float:
 
 # %% ../nbs/23_features.ipynb #68ccaf20
 _LOG_GOAL = NUMBERS.index("log_goal")
+_BESIDE = [NUMBERS.index(n) for n in ("log_goal", "days", "launch_year", "usd_rate")]
+"The numbers that words get no credit for."
 
 
 @dataclass
@@ -188,7 +190,7 @@ def _fit_once(data: EncoderInput, y, rated: np.ndarray, seed: int, epochs: int) 
     prior, goals = float(y[rated].mean()), data.log_goal
     return Encoder(
         _fit_rates(levels, y[rated], prior), prior,
-        fit_texts(data.counts, y, design(data.levels, data.X), seed, epochs),
+        fit_texts(data.counts, y, design(data.levels, data.X[:, _BESIDE]), seed, epochs),
         {"": float(np.median(goals))}
         | pd.Series(goals).groupby(data.levels["category"]).median().to_dict()
     )
@@ -320,12 +322,14 @@ def feature_table(
 
     The folds are those of `folds`, or `fold` (an integer a row). `rated` and `epochs` as in
     `fit_encoder`. If rows come from several sources, words get no credit for the `source` of each
-    and its subcategory. `n_jobs` folds are worked on at a time, with the same result; `progress` wraps
+    with its subcategory or year. `n_jobs` folds are worked on at a time, with the same result; `progress` wraps
     the steps to show how far it is (for instance tqdm)."""
     columns, y = inputs(campaigns), campaigns["success"].to_numpy()
     levels = {c: np.array(v, dtype=object) for c, v in categorical_values(columns).items()}
     if source is not None:
-        levels["source"] = np.array([f"{s} {c}" for s, c in zip(source, levels["category"])], object)
+        years = pd.DatetimeIndex(columns["launched_at"]).year
+        for name, values in (("source", levels["category"]), ("source_year", years)):
+            levels[name] = np.array([f"{s} {v}" for s, v in zip(source, values)], object)
     group = campaigns["group"].to_numpy()
     fold = folds(y, group, n_folds, seed) if fold is None else np.asarray(fold)
     data = EncoderInput(levels, count_texts(columns, bits), numbers(columns))
@@ -339,7 +343,7 @@ def feature_table(
     ks = [*np.unique(fold), "all"] if ks is None else list(ks)
     results = Parallel(n_jobs=n_jobs, prefer="threads")(delayed(learn)(k) for k in progress(ks))
     table = {c: campaigns[c] for c in ("id", "group", "success")} | {"fold": fold} | levels
-    table.pop("source", None)
+    table = {c: column for c, column in table.items() if not c.startswith("source")}
     table |= dict(zip(NUMBERS, data.X.T))
     for k, (_, learned) in zip(ks, results):
         table |= {f"{name}@{k}": column for name, column in zip(LEARNED, learned.T)}

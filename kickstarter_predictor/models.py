@@ -134,7 +134,7 @@ def calibrated(scores, calibrator: dict):
     "The probability that `calibrator` makes of the log odds `scores`, a float or an array."
     return sigmoid(calibrator["slope"] * clip(scores, 10.0) + calibrator["intercept"])
 
-# %% ../nbs/24_models.ipynb #6246f2be
+# %% ../nbs/24_models.ipynb #ef8b682b
 class Curve(TypedDict):
     """What `feature` adds to the log odds: `values` at the rising `knots`, straight lines between,
     level beyond, and 0 where it is missing."""
@@ -148,7 +148,7 @@ def curve_at(curve: Curve, x: np.ndarray) -> np.ndarray:
     "What `curve` adds at each of `x` (NaN: missing): float array (n,)."
     return np.nan_to_num(np.interp(x, curve["knots"], curve["values"]))
 
-# %% ../nbs/24_models.ipynb #3de0aabf
+# %% ../nbs/24_models.ipynb #64a8098e
 _HUNDREDTH = -math.log(99)  # the log odds of 1 %
 
 
@@ -158,7 +158,7 @@ def ceiling(log_goal: np.ndarray, log_largest: np.ndarray) -> np.ndarray:
     doublings = (log_goal - log_largest) / math.log10(2)
     return np.where(doublings > 0, _HUNDREDTH - 8 * (doublings - 1), np.inf)
 
-# %% ../nbs/24_models.ipynb #2dbff20c
+# %% ../nbs/24_models.ipynb #c59cb5c4
 @dataclass
 class Additive:
     """`intercept` + `slope` * `trees` of the first columns + `curves` of the others, at most the
@@ -415,8 +415,8 @@ def layout(about: About) -> Layout:
         np.array([unique.index(i) for i in input_names]),
     )
 
-# %% ../nbs/24_models.ipynb #0cba5a04
-GIVEN = ["blurb", "preparation_days", "earlier_campaigns", "staff_pick", "video"]
+# %% ../nbs/24_models.ipynb #d1575e01
+GIVEN = ["category", "blurb", "preparation_days", "earlier_campaigns", "staff_pick", "video"]
 
 
 def crawl_shift(columns: Mapping[str, Sequence], category: Sequence[str], about: About) -> np.ndarray:
@@ -488,7 +488,7 @@ class Predictor:
     def layout(self) -> Layout:
         return layout(self.about)
 
-# %% ../nbs/24_models.ipynb #39efaca8
+# %% ../nbs/24_models.ipynb #a7a53a86
 def _to_serving_model(about: About, files: Mapping[str, bytes]) -> Model | Trees | Additive:
     "The model that `about` and its `files` hold, without XGBoost's package where it has one booster."
     if about.family != Additive.family:

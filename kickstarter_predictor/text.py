@@ -24,7 +24,7 @@ sparse = lazy("scipy.sparse")
 __all__ = ['pd', 'sparse', 'BITS', 'TEXTS', 'DAMPED', 'tokens', 'hashes', 'count', 'count_texts', 'damping', 'TextScore',
            'token_weights', 'text_score', 'word_weights', 'one_hot', 'design', 'short', 'fit_texts']
 
-# %% ../nbs/22_text.ipynb #54d6b2f5
+# %% ../nbs/22_text.ipynb #1e29addf
 _QUOTES = str.maketrans("‘’‚“”„«»", "\'\'\'\"\"\"\"\"")
 
 
@@ -45,7 +45,7 @@ def _pieces(word: str) -> bytes:
     word = f" {word} "
     return _packed([word[i : i + n] for n in (2, 3, 4) for i in range(len(word) - n + 1)])
 
-# %% ../nbs/22_text.ipynb #48755f4e
+# %% ../nbs/22_text.ipynb #97148c8d
 def _within(block: bytes, parent: str | None) -> bytes:
     "The hashes of the tokens in `block` within the category `parent`, where a word has its own say."
     if not parent:
@@ -107,7 +107,7 @@ def _tf_idf(counts, idf):
     ]
     return sparse.hstack([normalize(m, copy=False) for m in weighted], format="csr")
 
-# %% ../nbs/22_text.ipynb #da53fe88
+# %% ../nbs/22_text.ipynb #4b393c67
 DAMPED = {"blurb"}
 
 
@@ -154,7 +154,7 @@ def text_score(score: TextScore, text: str, parent: str | None = None) -> float:
     "The log odds of the one `text` by `score`."
     return sum(float(part.sum()) for part in token_weights(score, text, parent))
 
-# %% ../nbs/22_text.ipynb #a6263232
+# %% ../nbs/22_text.ipynb #cb80f41d
 def word_weights(score: TextScore, text: str, parent: str | None = None) -> list[tuple[str, float]]:
     """(word, log odds) of each word and punctuation mark of `text`, in its order: its own weight,
     half of that of each pair it is in, that of its n-grams, and the same within `parent`."""
@@ -191,12 +191,12 @@ def one_hot(columns: Sequence[np.ndarray], min_rows: int = 1):
 # %% ../nbs/22_text.ipynb #f9fbb3eb
 def design(levels: Mapping[str, Sequence[str]], X: np.ndarray):
     """The other features for a linear model: each column of `X` in ten quantile bins (missing is
-    a bin of its own) and each of `levels`, with `source` if it is there, one-hot: sparse matrix
+    a bin of its own) and each of `levels`, with those of its source if they are there, one-hot: sparse matrix
     with n rows."""
     edges = lambda x: np.unique(np.nanquantile(x, np.arange(0.1, 1, 0.1)))
     used = [x for x in X.T if np.isfinite(x).any()]
     bins = [np.where(np.isnan(x), -1, np.searchsorted(edges(x), x)) for x in used]
-    names = [*CATEGORICAL, *({"source"} & {*levels})]
+    names = [*CATEGORICAL, *(c for c in levels if c.startswith("source"))]
     categories = one_hot([np.asarray(levels[c], object) for c in names], min_rows=10)
     return sparse.hstack([*([one_hot(bins) * 0.5] if bins else []), categories], format="csr")
 
@@ -213,7 +213,7 @@ def _idf(matrices: list, n: int) -> list[np.ndarray]:
     idf = (np.log((1 + n) / (1 + m.getnnz(axis=0))) + 1 for m in matrices)
     return [short(a).astype(np.float32) for a in idf]
 
-# %% ../nbs/22_text.ipynb #770f2615
+# %% ../nbs/22_text.ipynb #56443325
 def _coefficients(A, y: np.ndarray, seed: int, epochs: int, penalty: float) -> np.ndarray:
     "The coefficients of a logistic regression of `y` on sparse `A`; 0 for columns of one row or two."
     from sklearn.linear_model import SGDClassifier  # here, since serving imports this module
