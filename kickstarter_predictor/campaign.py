@@ -125,6 +125,8 @@ class Campaign(BaseModel):
     @model_validator(mode="after")
     def _consistent(self):
         _check_dates(self)
+        if self.earlier_campaigns == 0 and self.earlier_successes is None:
+            self.earlier_successes = 0
         campaigns = 1000 if self.earlier_campaigns is None else self.earlier_campaigns
         if (self.earlier_successes or 0) > campaigns:
             raise ValueError(
