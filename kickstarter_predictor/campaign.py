@@ -5,10 +5,14 @@
 # %% ../nbs/20_campaign.ipynb #30d63481
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
+from difflib import get_close_matches
+from functools import lru_cache
 from numbers import Real
-from typing import Annotated, Mapping
+from typing import Annotated, Mapping, NamedTuple
 
 import numpy as np
 from pydantic import (
@@ -17,11 +21,13 @@ from pydantic import (
 )
 
 from kickstarter_predictor.core import (
-    DAYS, InputError, MAX_BLURB_LENGTH, MAX_DAYS, MAX_NAME_LENGTH, brief, printable,
+    CURRENCIES, DAYS, InputError, MAX_BLURB_LENGTH, MAX_DAYS, MAX_NAME_LENGTH, brief, printable,
 )
 
 # %% auto #0
-__all__ = ['YEARS', 'Time', 'Number', 'Count', 'Text', 'Label', 'ALIASES', 'Campaign', 'known_fields', 'to_campaign']
+__all__ = ['YEARS', 'Time', 'Number', 'Goal', 'Count', 'Text', 'Label', 'CountryCode', 'CurrencyCode', 'YesNo', 'ALIASES',
+           'parse_number', 'Amount', 'to_amount', 'goal_currency', 'Campaign', 'category_key', 'similar_names',
+           'to_category', 'known_fields', 'to_campaign']
 
 # %% ../nbs/20_campaign.ipynb #be7cd35e
 YEARS = 2009, 2100
@@ -34,7 +40,7 @@ def _parse_time(value):
         value = value.astype("datetime64[us]").item()
     if isinstance(value, str):
         try:
-            value = datetime.fromisoformat(value)
+            value = datetime.fromisoformat(value.strip())
         except (ValueError, OverflowError):
             raise ValueError(_TIME_FORMAT) from None
     # pandas' NaT is a datetime that is not itself
@@ -66,18 +72,129 @@ def _number(value):
     except OverflowError:
         raise ValueError("is out of all proportion") from None
 
+# %% ../nbs/20_campaign.ipynb #d1abdf3e
+_DOLLARS = ("USD", "AUD", "CAD", "HKD", "MXN", "NZD", "SGD")
+_CROWNS = ("DKK", "NOK", "SEK")
+# how a currency is written, in lower case, and the codes that it may stand for
+_SYMBOLS = {code.lower(): (code,) for code in CURRENCIES} | {
+    "us$": ("USD",), "a$": ("AUD",), "au$": ("AUD",), "c$": ("CAD",), "ca$": ("CAD",),
+    "hk$": ("HKD",), "mx$": ("MXN",), "nz$": ("NZD",), "s$": ("SGD",), "$": _DOLLARS,
+    "dollars": _DOLLARS, "€": ("EUR",), "euro": ("EUR",), "euros": ("EUR",), "£": ("GBP",),
+    "pounds": ("GBP",), "¥": ("JPY",), "yen": ("JPY",), "kr": _CROWNS, "kr.": _CROWNS,
+    "zł": ("PLN",), "fr": ("CHF",), "fr.": ("CHF",), "sfr": ("CHF",),
+}
+_UNITS = {"": 1, "k": 1000, "thousand": 1000, "m": 10**6, "million": 10**6}
+_ANY_SYMBOL = "|".join(map(re.escape, sorted(_SYMBOLS, key=len, reverse=True)))
+_AMOUNT = re.compile(
+    rf"(?P<sign>[+-]?) ?(?P<before>{_ANY_SYMBOL})? ?(?P<digits>[+-]?[0-9][0-9,.'_ ]*"
+    rf"(?:e[+-]?[0-9]+)?) ?(?P<unit>{'|'.join(_UNITS)}) ?(?P<after>{_ANY_SYMBOL})?"
+)
+
+# %% ../nbs/20_campaign.ipynb #6911e868
+_AMOUNT_FORMAT = "must be an amount, such as 12000, 12,000, $12000 or 12k"
+_ONE_POINT = re.compile(r"[1-9][0-9]{0,2}\.[0-9]{3}")
+_ENGLISH = re.compile(
+    r"[0-9]+(\.[0-9]*)?(e[+-]?[0-9]+)?|[1-9][0-9]{0,2}([,' _])[0-9]{3}(\3[0-9]{3})*(\.[0-9]*)?"
+)
+_CONTINENTAL = re.compile(
+    r"[0-9]+,[0-9]{1,2}|[1-9][0-9]{0,2}([.' ])[0-9]{3}(\1[0-9]{3})*(,[0-9]{1,2})?"
+)
+
+
+def parse_number(digits: str) -> float:
+    """The number that `digits` state: `12000`, `12,000.50`, `12 000`, or with a decimal comma
+    `12.000,50`. Raises ValueError, also for `12.000`, which may be 12 or 12000."""
+    if _ONE_POINT.fullmatch(digits):
+        thousands, decimals = digits.replace(".", ""), float(digits)
+        raise ValueError(f"may be {thousands} or {decimals:g}; write one of the two")
+    if _ENGLISH.fullmatch(digits):
+        return float(re.sub("[,' _]", "", digits))
+    if _CONTINENTAL.fullmatch(digits):
+        return float(re.sub("[.' ]", "", digits).replace(",", "."))
+    raise ValueError(_AMOUNT_FORMAT)
+
+# %% ../nbs/20_campaign.ipynb #a08882af
+class Amount(NamedTuple):
+    "A `number`, and the codes of the `currencies` that its symbol may stand for (none: all)."
+
+    number: float
+    currencies: Sequence[str] = ()
+
+
+def to_amount(text: str) -> Amount:
+    """The Amount that `text` states, with or without a currency: `12,000`, `$12000`, `12k EUR`,
+    `1.5 million`. Raises ValueError that says what to write."""
+    if len(text) > 100:
+        raise ValueError(_AMOUNT_FORMAT)
+    plain = " ".join(text.replace("’", "'").casefold().split())
+    if not (parts := _AMOUNT.fullmatch(plain)):
+        raise ValueError(_AMOUNT_FORMAT)
+    number = parse_number(parts["digits"].strip(" +-")) * _UNITS[parts["unit"]]
+    negative = "-" in (parts["sign"], parts["digits"][0])
+    known = [_SYMBOLS[symbol] for symbol in (parts["before"], parts["after"]) if symbol]
+    currencies = [code for code in known[0] if code in known[-1]] if known else ()
+    if known and not currencies:
+        raise ValueError(f"names two currencies, {known[0][0]} and {known[-1][0]}; leave one")
+    return Amount(-number if negative else number, tuple(currencies))
+
+# %% ../nbs/20_campaign.ipynb #d625a051
+def goal_currency(amount: Amount, currency: str | None = None) -> str | None:
+    """The code of the currency of `amount`: `currency` if that is given, else the one written with
+    the amount; None if neither is. Raises ValueError if they contradict each other."""
+    written = amount.currencies
+    if currency and written and currency not in written:
+        raise ValueError(f"is in {written[0]}, but currency = {currency!r}; change one of the two")
+    if currency or not written:
+        return currency
+    if len(written) > 1 and written[0] != "USD":
+        raise ValueError(f"may be in {', '.join(written)}; give currency too")
+    return written[0]
+
 # %% ../nbs/20_campaign.ipynb #49416186
 def _without_controls(text: str) -> str:
     if any(c < " " or "\x7f" <= c < "\xa0" for c in text):
         raise ValueError("must not hold control characters")
     return text
 
+# %% ../nbs/20_campaign.ipynb #29807a5f
+def _goal(value):
+    return to_amount(value).number if isinstance(value, str) else value
+
+
+def _stripped(value):
+    return value.strip() if isinstance(value, str) else value
+
+
+def _country(code: str) -> str:
+    if not re.fullmatch("[A-Za-z]{2}", code):
+        raise ValueError("must be two letters, such as US")
+    return code.upper()
+
+
+def _currency(code: str) -> str:
+    if not re.fullmatch("[A-Za-z]{3}", code):
+        raise ValueError("must be three letters, such as USD")
+    return code.upper()
+
 # %% ../nbs/20_campaign.ipynb #718aab85
 Time = Annotated[datetime, BeforeValidator(_utc)]
 Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
+Goal = Annotated[Number, BeforeValidator(_goal), Field(gt=0, le=1e9)]
 Count = Annotated[int, BeforeValidator(_number), Field(ge=0, le=1000)]
 Text = Annotated[str, Field(strict=True)]
 Label = Annotated[Text, Field(max_length=200), AfterValidator(_without_controls)]
+CountryCode = Annotated[Text, AfterValidator(_country)]
+CurrencyCode = Annotated[Text, AfterValidator(_currency)]
+YesNo = Annotated[bool, BeforeValidator(_stripped)]
+
+# %% ../nbs/20_campaign.ipynb #4e8f944c
+def _time_unknown(at: datetime) -> bool:
+    "Whether `at` is a full hour, as where a date was given without a time."
+    return at.minute == at.second == 0
+
+
+def _same_day(one: datetime | None, other: datetime) -> bool:
+    return one is not None and one.date() == other.date()
 
 # %% ../nbs/20_campaign.ipynb #3a9bae72
 def _check_dates(c: Campaign) -> None:
@@ -100,40 +217,166 @@ def _check_dates(c: Campaign) -> None:
     if c.created_at and c.created_at > c.launched_at:
         raise ValueError(f"created_at = {c.created_at:%Y-%m-%d}: must not be after the launch")
 
+# %% ../nbs/20_campaign.ipynb #beb368f2
+def _with_currency(fields: Mapping) -> Mapping:
+    "`fields` with the currency that is written with the goal, if any. Raises ValueError."
+    goal, currency = fields.get("goal"), fields.get("currency")
+    if not isinstance(goal, str) or not isinstance(currency, str | None):
+        return fields
+    try:
+        amount = to_amount(goal)
+    except ValueError:  # which the field's own check reports
+        return fields
+    try:
+        code = goal_currency(amount, currency and currency.strip().upper())
+    except ValueError as e:
+        raise ValueError(f"goal = {brief(goal)}: {e}") from None
+    return fields if code is None or currency else {**fields, "currency": code}
+
+# %% ../nbs/20_campaign.ipynb #cafecb0b
+def _check_earlier(c: Campaign) -> None:
+    campaigns, successes = c.earlier_campaigns, c.earlier_successes or 0
+    if campaigns is not None and successes > campaigns:
+        raise ValueError(
+            f"earlier_successes = {successes}: more than earlier_campaigns = {campaigns}"
+        )
+
 # %% ../nbs/20_campaign.ipynb #a10544a3
 class Campaign(BaseModel):
     """A campaign as its creator knows it before launch. Amounts in `currency`, `days` the length of
-    the campaign, times in UTC."""
+    the campaign, times in UTC.
+
+    A date without a time leaves the time of day unknown, and so does a full hour."""
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
     name: Annotated[Text, Field(min_length=1, max_length=MAX_NAME_LENGTH)]
-    goal: Annotated[Number, Field(gt=0, le=1e9)]
+    goal: Goal
     launched_at: Time
     days: Annotated[Number | None, Field(gt=0, le=MAX_DAYS)] = None
     deadline: Time | None = None
     blurb: Annotated[Text | None, Field(max_length=MAX_BLURB_LENGTH)] = None
-    currency: Annotated[Text, Field(pattern="^[A-Z]{3}$")] = "USD"
-    country: Annotated[Text | None, Field(pattern="^[A-Z]{2}$")] = None
+    currency: CurrencyCode = "USD"
+    country: CountryCode | None = None
     category: Label | None = None
     parent: Label | None = None
     created_at: Time | None = None
     earlier_campaigns: Count | None = None
     earlier_successes: Count | None = None
-    staff_pick: bool | None = None
-    video: bool | None = None
+    staff_pick: YesNo | None = None
+    video: YesNo | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _currency_of_goal(cls, fields):
+        return _with_currency(fields) if isinstance(fields, Mapping) else fields
 
     @model_validator(mode="after")
     def _consistent(self):
+        if _time_unknown(self.launched_at) and _same_day(self.created_at, self.launched_at):
+            self.created_at = min(self.created_at, self.launched_at)
         _check_dates(self)
-        if self.earlier_campaigns == 0 and self.earlier_successes is None:
+        _check_earlier(self)
+        if self.earlier_campaigns == 0:
             self.earlier_successes = 0
-        campaigns = 1000 if self.earlier_campaigns is None else self.earlier_campaigns
-        if (self.earlier_successes or 0) > campaigns:
-            raise ValueError(
-                f"earlier_successes = {self.earlier_successes}: more than earlier_campaigns ="
-                f" {self.earlier_campaigns}"
-            )
         return self
+
+# %% ../nbs/20_campaign.ipynb #698481af
+_BETWEEN = re.compile(r"\s*(?:->|[/:>›→]|\s[-–—]\s)\s*")
+
+
+def category_key(name: str) -> str:
+    "`name` without what people write differently: case, blanks, punctuation, and the word *and*."
+    words = re.findall(r"[^\W_]+", re.sub("['’]", "", name.casefold()))
+    return "".join(word for word in words if word != "and")
+
+
+@lru_cache(maxsize=8)
+def _by_key(subcategories: tuple[str, ...]) -> tuple[dict, dict]:
+    "({key: parent}, {key: [(parent, subcategory)]}) of `subcategories`."
+    pairs = [tuple(pair.split("/", 1)) for pair in subcategories]
+    children = {category_key(child): [] for _, child in pairs}
+    for parent, child in pairs:
+        children[category_key(child)].append((parent, child))
+    return {category_key(parent): parent for parent, _ in pairs}, children
+
+# %% ../nbs/20_campaign.ipynb #9ee5c014
+def similar_names(key: str, names: Mapping[str, str]) -> list[str]:
+    "Up to three of `names` ({key: name}) whose keys resemble `key`, or begin with it; best first."
+    starting = [k for k in names if len(key) >= 4 and k.startswith(key)]
+    close = get_close_matches(key, names, n=3, cutoff=0.8)
+    return list(dict.fromkeys(names[k] for k in close + starting))[:3]
+
+
+def _check_similar(field: str, value: str, names: Mapping[str, str]) -> None:
+    "Raise InputError if `value` is nearly one of `names` ({key: name})."
+    if near := similar_names(category_key(value), names):
+        choice = " or ".join(map(repr, near))
+        raise InputError(f"{field} = {brief(value)}: not known; did you mean {choice}?")
+
+# %% ../nbs/20_campaign.ipynb #774890fb
+def _split(category, parent, parents: Mapping, strict: bool) -> tuple[str | None, str | None]:
+    "(parent, category), where `category` may name its parent too. Raises InputError if `strict`."
+    head, *rest = _BETWEEN.split(category or "", maxsplit=1)
+    named = parents.get(category_key(head))
+    if not (named and rest and rest[0]):
+        return parent, category
+    if parent and parent != named:
+        if strict:
+            raise InputError(
+                f"category = {brief(category)}: is in {named!r}, but parent = {brief(parent)};"
+                " change one of the two"
+            )
+        return parent, category
+    return named, rest[0]
+
+# %% ../nbs/20_campaign.ipynb #c07972c2
+def _check_unique(category: str, found: Sequence[tuple[str, str]]) -> None:
+    "Raise InputError if `found`, what `category` may be, is more than one."
+    if len(found) > 1:
+        among = ", ".join(parent for parent, _ in found)
+        example = "/".join(found[0])
+        raise InputError(
+            f"category = {brief(category)}: is in several parent categories ({among}); give"
+            f" parent too, or write {example!r}"
+        )
+
+
+def _written(category: str, parent: str | None, parents, children) -> dict[str, str]:
+    "{key: how to write it} of what `category`, in `parent` if that is given, may have meant."
+    names = {}
+    for key, same in children.items():
+        pairs = ["/".join(pair) for pair in same if parent in (None, pair[0])]
+        if _BETWEEN.search(category):
+            names |= {category_key(pair): pair for pair in pairs}
+        elif pairs:
+            names[key] = pairs[0] if len(pairs) == 1 else same[0][1]
+    return names if parent else names | parents
+
+# %% ../nbs/20_campaign.ipynb #e8e41f3b
+def to_category(
+    category: str | None, parent: str | None, subcategories: Iterable[str], strict: bool = True
+) -> tuple[str | None, str | None]:
+    """(parent, category) in the spelling of `subcategories` (each `Parent/Child`); as they are if
+    they resemble none. If `strict`, raises InputError for near misses, contradictions, and a
+    subcategory of several parents."""
+    if f"{parent}/{category}" in subcategories:
+        return parent, category
+    parents, children = _by_key(tuple(subcategories))
+    known = parents.get(category_key(parent or ""))
+    if parent and not known and strict:
+        _check_similar("parent", parent, parents)
+    parent, category = _split(category, known or parent, parents, strict)
+    key = category_key(category or "")
+    if key in parents and parent in (None, parents[key]):
+        same = (parent, parents[key]) in children.get(key, ())  # such as Games/Games
+        return parents[key], parents[key] if same else None
+    found = [pair for pair in children.get(key, ()) if parent in (None, pair[0])]
+    if len(found) == 1:
+        return found[0]
+    if category and strict and (parent is None or parent in parents.values()):
+        _check_unique(category, found)
+        _check_similar("category", category, _written(category, parent, parents, children))
+    return parent, category
 
 # %% ../nbs/20_campaign.ipynb #93900134
 ALIASES = {"launch": "launched_at", "created": "created_at", "parent_category": "parent"}
@@ -156,11 +399,23 @@ def known_fields(fields: Mapping) -> dict:
     return named
 
 # %% ../nbs/20_campaign.ipynb #df03fdaa
-def to_campaign(fields: Mapping) -> Campaign:
-    """`fields` as a Campaign. Raises InputError that names the first wrong field, its value and
-    what is allowed."""
-    if isinstance(fields, Campaign):
-        return fields
+def to_campaign(
+    fields: Mapping, subcategories: Iterable[str] = (), strict: bool = True
+) -> Campaign:
+    """`fields` as a Campaign, its category in the spelling of a model's `subcategories`, if they
+    are given. Raises InputError that names the first wrong field, its value and what is allowed;
+    for a category only if `strict`, as `to_category`."""
+    campaign = fields if isinstance(fields, Campaign) else _validated(fields)
+    if not subcategories:
+        return campaign
+    given = campaign.parent, campaign.category
+    parent, category = to_category(campaign.category, campaign.parent, subcategories, strict)
+    if (parent, category) == given:
+        return campaign
+    return campaign.model_copy(update={"parent": parent, "category": category})
+
+
+def _validated(fields: Mapping) -> Campaign:
     if not isinstance(fields, Mapping):
         raise InputError(
             f"a campaign is an object of names and values, not {type(fields).__name__}"
@@ -176,4 +431,6 @@ def _first_error(e: ValidationError) -> str:
     name, why = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")
     if first["type"] == "missing":
         return f"{name}: missing; a campaign needs name, goal, launched_at and days or deadline"
+    if first["type"].startswith("bool"):
+        why = "must be yes or no"
     return f"{name} = {brief(first['input'])}: {why[0].lower()}{why[1:]}" if name else why

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['FIRST_DAY', 'MOST_READ', 'KEYS', 'MOST_REASONS', 'CURVES', 'SORRY', 'log', 'ADVICE', 'COMPARED', 'PAGE', 'categories',
-           'model_line', 'choices', 'clean_text', 'to_amount', 'to_days', 'to_date', 'to_limited', 'one_of', 'to_count',
+           'model_line', 'choices', 'clean_text', 'to_goal', 'to_days', 'to_date', 'to_limited', 'one_of', 'to_count',
            'to_answer', 'to_project_address', 'rules', 'check_dates', 'check_past', 'check', 'as_campaign', 'goals',
            'curves', 'in_words', 'capitalized', 'shown_reasons', 'answer', 'answered', 'FormRequest', 'as_typed',
            'to_form_request', 'as_fields', 'withheld', 'Arms', 'History', 'Form', 'reply']
@@ -20,7 +20,7 @@ import anywidget, traitlets
 from kickstarter_predictor.core import (
     BLURB_LENGTH, CURRENCY_OF, DAYS, InputError, MOST_EARLIER, NAME_LENGTH, PACKAGE, PAST,
 )
-from .campaign import Campaign, to_campaign
+from .campaign import Campaign, to_amount, to_campaign
 from .models import About
 from .predict import Predictor, load_predictor, predict, probabilities
 from .requests import LATER, to_address, to_link
@@ -91,25 +91,20 @@ def clean_text(value) -> str:
     return " ".join(value.replace("\0", " ").encode("utf-8", "replace").decode().split())
 
 # %% ../nbs/34_form.ipynb #e50a6453
-def to_amount(text: str) -> float:
-    """The amount that `text` states: `12000`, `12,000`, `12 000.50`, `$12,000`. Raises ValueError,
-    in words for the creator."""
-    if len(text) > 100:  # the patterns below take time with the square of the length
-        raise ValueError("Write an amount in digits, such as 12000.")
-    without_spaces = re.sub(r"(?<=\d)\s(?=\d{3}(\D|$))", "", text)
-    digits = re.sub(r"^[^\w.,+-]+|[^\w.,+-]+$", "", without_spaces)
-    if re.fullmatch(r"\d{1,3}(\.\d{3})+(,\d+)?|\d+,\d{1,2}", digits):
-        raise ValueError("Write it as 12000 or 12,000: a point stands before cents only.")
-    if re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?", digits):
-        digits = digits.replace(",", "")
-    if not re.fullmatch(r"[+-]?\d{1,15}(\.\d*)?", digits, re.ASCII):
-        raise ValueError("Write an amount in digits, such as 12000.")
-    amount = float(digits)
-    if amount < 1:
+def to_goal(text: str, currency: str | None = None) -> float:
+    """The goal that `text` states, as `to_amount` reads it, in `currency`. Raises ValueError, in
+    words for the creator."""
+    try:
+        goal, written = to_amount(text)
+    except ValueError as e:
+        raise ValueError(f"The goal {e}.") from None
+    if currency and written and currency not in written:
+        raise ValueError(f"That is in {written[0]}: choose that currency, or write {currency}.")
+    if goal < 1:
         raise ValueError("A goal is at least 1.")
-    if amount > 1e9:
+    if goal > 1e9:
         raise ValueError("A goal is at most 1,000,000,000.")
-    return amount
+    return goal
 
 # %% ../nbs/34_form.ipynb #9e44d3c5
 def to_days(text: str) -> int:
@@ -186,15 +181,16 @@ def to_project_address(value) -> str | None:
     return link and to_address(link)
 
 # %% ../nbs/34_form.ipynb #6d51351f
-def rules(offered: Mapping, parent) -> dict[str, Callable]:
+def rules(offered: Mapping, parent, currency=None) -> dict[str, Callable]:
     "{field: its rule}: what turns typed input into a value, or raises ValueError."
     subs = offered["categories"].get(parent, []) if isinstance(parent, str) else []
+    chosen = currency if currency in offered["currencies"] else None
     is_empty = lambda v: v in ("", None)
     choose_sub = lambda v: one_of(v, subs, "a subcategory of the list, or none")
     return {
         "name": lambda v: to_limited("name", v, NAME_LENGTH, True),
         "blurb": lambda v: to_limited("blurb", v, BLURB_LENGTH, False),
-        "goal": lambda v: to_amount(clean_text(v)),
+        "goal": lambda v: to_goal(clean_text(v), chosen),
         "currency": lambda v: one_of(v, offered["currencies"], "a currency of the list"),
         "days": lambda v: to_days(clean_text(v)),
         "parent": lambda v: one_of(v, offered["categories"], "a category"),
@@ -242,7 +238,8 @@ def check(fields, offered: Mapping, today: date | None = None) -> tuple[dict, di
     by `choices`. Dates become dates, a goal a number; yes and no are booleans."""
     fields = fields if isinstance(fields, Mapping) else {}
     values, errors = {}, {}
-    for key, rule in rules(offered, fields.get("parent")).items():
+    rule_of = rules(offered, fields.get("parent"), fields.get("currency"))
+    for key, rule in rule_of.items():
         try:
             values[key] = rule(fields.get(key))
         except ValueError as e:

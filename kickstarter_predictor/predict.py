@@ -214,7 +214,7 @@ def predict(
     """The Prediction for one `campaign` (a dict of `Campaign`'s fields). Raises InputError that
     names a wrong or missing field."""
     predictor = predictor or load_predictor()
-    about, campaign = predictor.about, to_campaign(campaign)
+    about, campaign = predictor.about, to_campaign(campaign, predictor.about.subcategories)
     columns = to_columns([campaign], about)
     x = vectors(columns, predictor)
     odds, moved = contributions(predictor, x) if with_reasons else (predictor.model(x)[0], {})
@@ -269,7 +269,8 @@ def what_if(
         raise InputError(f"values = {brief(values)}: must be a list of values of {field}") from None
     if field in ("days", "deadline"):
         fields |= {"days": None, "deadline": None}
-    varied = [to_campaign(fields | {field: value}) for value in values]
+    subcategories = predictor.about.subcategories
+    varied = [to_campaign(fields | {field: value}, subcategories) for value in values]
     index = pd.Index(values, name=field)
     return pd.Series(probabilities(varied, predictor), index=index, name="probability")
 
@@ -282,15 +283,17 @@ def _missing(value) -> bool:
     )
 
 # %% ../nbs/28_predict.ipynb #5396250e
-def _campaign_or_error(row: dict) -> Campaign | InputError:
+def _campaign_or_error(row: dict, subcategories) -> Campaign | InputError:
+    fields = {k: v for k, v in row.items() if not _missing(v)}
     try:
-        return to_campaign({k: v for k, v in row.items() if not _missing(v)})
+        return to_campaign(fields, subcategories, strict=False)
     except InputError as e:
         return e
 
 
-def _parse_rows(frame: pd.DataFrame) -> list[Campaign | InputError]:
-    return [_campaign_or_error(row) for row in frame.astype(object).to_dict("records")]
+def _parse_rows(frame: pd.DataFrame, subcategories=()) -> list[Campaign | InputError]:
+    rows = frame.astype(object).to_dict("records")
+    return [_campaign_or_error(row, subcategories) for row in rows]
 
 # %% ../nbs/28_predict.ipynb #e5ec7105
 def answerable(frame: pd.DataFrame) -> pd.Series:
@@ -309,7 +312,8 @@ def predict_many(frame: pd.DataFrame, predictor: Predictor | None = None) -> pd.
     if not frame.columns.is_unique:
         name = brief(frame.columns[frame.columns.duplicated()][0])
         raise InputError(f"{name}: is the name of two columns; leave one")
-    campaigns, about = _parse_rows(frame), predictor.about
+    about = predictor.about
+    campaigns = _parse_rows(frame, about.subcategories)
     for label, campaign in zip(frame.index, campaigns):
         if isinstance(campaign, InputError):
             raise InputError(f"row {brief(label)}: {campaign}")
@@ -406,8 +410,9 @@ def score_snapshot(
 
 # %% ../nbs/28_predict.ipynb #b1c534f5
 _HELP = {
-    "name": "", "blurb": "one sentence", "goal": "in the currency", "currency": "such as USD",
-    "country": "two letters", "category": "subcategory", "parent": "parent category",
+    "name": "", "blurb": "one sentence", "goal": "such as 12000, 12,000, $12000 or 12k",
+    "currency": "such as USD; default that of the goal, else USD", "country": "two letters",
+    "category": "subcategory, such as Jazz or Music/Comedy", "parent": "parent category",
     "days": "of funding", "launched_at": "date or time, default today",
     "deadline": "instead of days", "created_at": "when the draft was begun",
     "earlier_campaigns": "of the same creator that have ended",

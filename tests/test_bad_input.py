@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from support.project import call
 from kickstarter_predictor.acquire import acquire
-from kickstarter_predictor.campaign import ALIASES, Campaign
+from kickstarter_predictor.campaign import ALIASES, Campaign, to_campaign
 from kickstarter_predictor.predict import (
     Prediction, as_text, load_predictor, predict, predict_many, what_if,
 )
@@ -286,6 +286,22 @@ def test_odd_tables_and_names_are_told(packaged):
         assert not judged(what_if, CAMPAIGN, field, values, packaged)
     assert what_if(CAMPAIGN, "launch", ["2024-03-05"], packaged).index.name == "launched_at" and len(what_if(CAMPAIGN, "goal", (g for g in [1, 2]), packaged)) == 2
     assert ALIASES.keys().isdisjoint(Campaign.model_fields) and len(predict_many(frame.iloc[:0], packaged)) == 0
+
+
+def test_categories_of_a_table_are_resolved_or_left(packaged):
+    "What one campaign is refused for, a row falls back for, as it always did."
+    written = ["Jazz", "JAZZ", "music/jazz", "Music: Jazz", "jaz", "Comedy", "Games/Jazz", "Juggling", "Music", None]
+    table = pd.DataFrame([CAMPAIGN | {"category": c, "parent": None} for c in written], dtype=object)
+    rates = predict_many(table, packaged)["base_rate"].tolist()
+    jazz, music, everything = (predict(CAMPAIGN | {"category": c}, packaged).base_rate for c in ("Jazz", "Music", None))
+    assert rates == [jazz] * 4 + [everything] * 2 + [packaged.about.base_rates["parent"]["Games"]["rate"], everything, music, everything]
+    for refused in ("jaz", "Comedy"): assert not judged(predict, CAMPAIGN | {"category": refused}, packaged)
+    alone = predict(CAMPAIGN | {"category": "music"}, packaged)
+    assert alone.base_of == "Music" and not any("category" in note for note in alone.notes)
+    for category in (f"{parent}{mark}{child}" for pair in packaged.about.subcategories for parent, child in [pair.split("/")] for mark in ("/", ": ", " > ")):
+        assert to_campaign(CAMPAIGN | {"category": category.upper()}, packaged.about.subcategories) == to_campaign(CAMPAIGN | {"category": category.lower()}, packaged.about.subcategories)
+    assert what_if(CAMPAIGN, "category", ["jazz", "games/video games"], packaged).tolist() == what_if(CAMPAIGN, "category", ["Jazz", "Video Games"], packaged).tolist()
+    assert what_if(CAMPAIGN, "goal", ["5,000", "$5k"], packaged).nunique() == 1
 
 
 @pytest.mark.parametrize("place", ["", 5, b"packaged", "x" * 5000, "a\0b", "\x1b[2J", "a\nb", "packaged/model.json", "/dev/null", "/proc/1/root"])

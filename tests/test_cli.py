@@ -159,6 +159,25 @@ def test_numbers_as_text_are_numbers():
     assert asked("--json", "-", stdin=json.dumps(texts).encode()).stdout == asked("--json", "-", stdin=json.dumps(CAMPAIGN).encode()).stdout != b""
 
 
+@pytest.mark.parametrize("change", [
+    {"goal": "12,000"}, {"goal": "$12000"}, {"goal": "US$ 12k"}, {"goal": "12 000 USD"}, {"currency": "usd"}, {"category": "tabletop games"}, {"category": "games/tabletop-games"}, {"category": "Games/Tabletop Games"},
+    {"category": "Games: Tabletop Games"}, {"category": " GAMES > Tabletop  games "}, {"category": "tabletop games", "parent": "games"}, {"launched_at": "2027-03-05 00:00Z"},
+])
+def test_what_people_write_is_the_same_campaign(change):
+    assert asked("--json", "-", stdin=json.dumps(CAMPAIGN | change).encode()).stdout == asked("--json", "-", stdin=json.dumps(CAMPAIGN).encode()).stdout != b""
+
+
+@pytest.mark.parametrize("options, named", [
+    (("--goal", "12.000"), "goal = '12.000': may be 12000 or 12"), (("--goal", "€12000", "--currency", "USD"), "goal = '€12000': is in EUR, but currency = 'USD'"), (("--goal", "500 kr"), "may be in DKK, NOK, SEK"),
+    (("--category", "Tabeltop Games"), "did you mean 'Games/Tabletop Games'?"), (("--category", "web"), "category = 'web': is in several parent categories (Journalism, Technology)"), (("--parent", "Gmaes"), "parent = 'Gmaes': not known; did you mean 'Games'?"),
+    (("--category", "Games/Tabletop Games", "--parent", "Music"), "category = 'Games/Tabletop Games': is in 'Games', but parent = 'Music'"), (("--video", "perhaps"), "video = 'perhaps': must be yes or no"),
+])
+def test_what_cannot_be_meant_is_told_with_what_may_be(options, named):
+    done = asked("--json", "-", *options, stdin=json.dumps(CAMPAIGN).encode())
+    told = done.stderr.decode()
+    assert done.returncode == 1 and not done.stdout and named in told and told.count("\n") == 1 and len(told) < 400
+
+
 def scripts():
     "The modules of the console scripts."
     settings = configparser.ConfigParser(delimiters=["="])
