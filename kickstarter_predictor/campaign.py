@@ -276,6 +276,8 @@ class Campaign(BaseModel):
             self.created_at = min(self.created_at, self.launched_at)
         _check_dates(self)
         _check_earlier(self)
+        if self.earlier_campaigns == 0:
+            self.earlier_successes = 0
         return self
 
 # %% ../nbs/20_campaign.ipynb #698481af

@@ -20,10 +20,11 @@ import kickstarter_predictor
 
 # %% auto #0
 __all__ = ['PACKAGE', 'DIGITS', 'HOW', 'RENAMED', 'DATABASE_DRIVERS', 'PINNED', 'NAME_LENGTH', 'BLURB_LENGTH', 'DAYS',
-           'MAX_NAME_LENGTH', 'MAX_BLURB_LENGTH', 'MAX_DAYS', 'EURO', 'CURRENCIES', 'CURRENCY_OF', 'lazy', 'InputError',
-           'error_message', 'printable', 'brief', 'redacted', 'logger', 'command', 'is_command', 'root', 'notebooks',
-           'notebook_path', 'atomic', 'output', 'atomic_folder', 'rounded', 'write_json', 'read_json', 'Checked',
-           'sections', 'param', 'declared', 'check_params', 'parameters_of', 'pin', 'Currency']
+           'MAX_NAME_LENGTH', 'MAX_BLURB_LENGTH', 'MAX_DAYS', 'PAST', 'MOST_EARLIER', 'EURO', 'CURRENCIES',
+           'CURRENCY_OF', 'lazy', 'InputError', 'error_message', 'printable', 'brief', 'redacted', 'logger', 'command',
+           'is_command', 'root', 'notebooks', 'notebook_path', 'atomic', 'output', 'atomic_folder', 'rounded',
+           'write_json', 'read_json', 'Checked', 'sections', 'param', 'declared', 'check_params', 'parameters_of',
+           'pin', 'Currency']
 
 # %% ../nbs/00_core.ipynb #de478969
 class lazy:
@@ -555,6 +556,7 @@ def pin() -> None:
 # %% ../nbs/00_core.ipynb #e0e83d1f
 NAME_LENGTH, BLURB_LENGTH, DAYS = 60, 135, (1, 60)
 MAX_NAME_LENGTH, MAX_BLURB_LENGTH, MAX_DAYS = 200, 1000, 92
+PAST, MOST_EARLIER = ("earlier_campaigns", "earlier_successes"), 1000  # of a creator
 
 # %% ../nbs/00_core.ipynb #c3fd72bc
 class Currency(typing.NamedTuple):

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['FIRST_DAY', 'MOST_READ', 'KEYS', 'MOST_REASONS', 'CURVES', 'SORRY', 'log', 'ADVICE', 'COMPARED', 'PAGE', 'categories',
-           'model_line', 'choices', 'clean_text', 'to_goal', 'to_days', 'to_date', 'to_limited', 'one_of', 'to_answer',
-           'to_project_address', 'rules', 'check_dates', 'check', 'as_campaign', 'goals', 'curves', 'in_words',
-           'capitalized', 'shown_reasons', 'answer', 'answered', 'FormRequest', 'as_typed', 'to_form_request',
-           'as_fields', 'withheld', 'Arms', 'History', 'Form', 'reply']
+           'model_line', 'choices', 'clean_text', 'to_goal', 'to_days', 'to_date', 'to_limited', 'one_of', 'to_count',
+           'to_answer', 'to_project_address', 'rules', 'check_dates', 'check_past', 'check', 'as_campaign', 'goals',
+           'curves', 'in_words', 'capitalized', 'shown_reasons', 'answer', 'answered', 'FormRequest', 'as_typed',
+           'to_form_request', 'as_fields', 'withheld', 'Arms', 'History', 'Form', 'reply']
 
 # %% ../nbs/34_form.ipynb #b9553fb5
 import logging, math, re
@@ -18,7 +18,7 @@ from datetime import date, datetime, time, timedelta, timezone
 import anywidget, traitlets
 
 from kickstarter_predictor.core import (
-    BLURB_LENGTH, CURRENCY_OF, DAYS, InputError, NAME_LENGTH, PACKAGE,
+    BLURB_LENGTH, CURRENCY_OF, DAYS, InputError, MOST_EARLIER, NAME_LENGTH, PACKAGE, PAST,
 )
 from .campaign import Campaign, to_amount, to_campaign
 from .models import About
@@ -145,6 +145,16 @@ def one_of(value, known, what: str) -> str:
         raise ValueError(f"Choose {what}.")
     return value
 
+# %% ../nbs/34_form.ipynb #4c1a72e8
+def to_count(text: str) -> int | None:
+    """The number of campaigns that `text` states; None if it is empty. Raises ValueError, in words
+    for the creator."""
+    if not text:
+        return None
+    if not re.fullmatch(r"\d{1,4}", text, re.ASCII) or int(text) > MOST_EARLIER:
+        raise ValueError(f"Write a whole number, from 0 to {MOST_EARLIER:,}, or leave it empty.")
+    return int(text)
+
 # %% ../nbs/34_form.ipynb #3ee2977e
 def to_answer(value) -> bool | None:
     "Yes, no or not given. Raises ValueError for anything else."
@@ -186,6 +196,7 @@ def rules(offered: Mapping, parent, currency=None) -> dict[str, Callable]:
         "parent": lambda v: one_of(v, offered["categories"], "a category"),
         "category": lambda v: None if is_empty(v) else choose_sub(v),
         "country": lambda v: one_of(v, offered["countries"], "a country of the list"),
+        **dict.fromkeys(PAST, lambda v: to_count(clean_text(v))),
         "video": to_answer, "staff_pick": to_answer, "link": to_project_address,
     }
 
@@ -204,10 +215,21 @@ def check_dates(fields: Mapping, today: date, errors: dict) -> dict:
         errors["created"] = "That is after the launch: choose the day the project was begun."
     return dates
 
+# %% ../nbs/34_form.ipynb #4542d4a6
+def check_past(values: Mapping, errors: dict) -> None:
+    "What is wrong with the creator's past in `values` goes to `errors`."
+    campaigns, successes = (values.get(key) for key in PAST)
+    if errors.keys() & set(PAST) or successes is None:
+        return
+    if campaigns is None:
+        errors["earlier_successes"] = "Write first how many campaigns there were."
+    elif successes > campaigns:
+        errors["earlier_successes"] = f"That is more than your {campaigns:,} earlier campaigns."
+
 # %% ../nbs/34_form.ipynb #2822a81e
 KEYS = (
     "name", "blurb", "goal", "currency", "days", "parent", "category", "country", "video", "launch",
-    "created", "staff_pick", "link"
+    "created", *PAST, "staff_pick", "link"
 )
 
 
@@ -222,6 +244,7 @@ def check(fields, offered: Mapping, today: date | None = None) -> tuple[dict, di
             values[key] = rule(fields.get(key))
         except ValueError as e:
             errors[key] = str(e)
+    check_past(values, errors)
     dates = check_dates(fields, today or datetime.now(timezone.utc).date(), errors)
     return values | dates, errors
 
@@ -366,7 +389,7 @@ def as_fields(campaign: Mapping) -> dict:
     day = lambda key: campaign[key].date().isoformat() if campaign.get(key) else ""
     number = lambda key: f"{campaign[key]:.15g}" if campaign.get(key) is not None else ""
     special = {
-        "goal": number("goal"), "days": number("days"), "launch": day("launched_at"),
+        **{key: number(key) for key in ("goal", "days", *PAST)}, "launch": day("launched_at"),
         "created": day("created_at"), "video": campaign.get("video"),
         "staff_pick": campaign.get("staff_pick"),
     }
@@ -454,7 +477,7 @@ PAGE = PACKAGE / "page"
 _WARM = {
     "name": "A name", "blurb": "A blurb.", "goal": 5000.0, "currency": "USD", "country": "US",
     "category": None, "parent": "Games", "days": 30, "launch": date(2026, 1, 1), "created": None,
-    "video": None, "staff_pick": None,
+    "video": None, "staff_pick": None, **dict.fromkeys(PAST),
 }
 
 # %% ../nbs/34_form.ipynb #a8553663

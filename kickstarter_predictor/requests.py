@@ -18,7 +18,8 @@ from .core import MAX_BLURB_LENGTH, MAX_NAME_LENGTH
 REQUEST_INPUTS = {
     "name": MAX_NAME_LENGTH, "blurb": MAX_BLURB_LENGTH, "goal": float, "currency": 8, "country": 8,
     "category": 100, "parent": 100, "days": float, "launched_at": datetime,
-    "created_at": datetime, "video": bool, "staff_pick": bool,
+    "created_at": datetime, "video": bool, "staff_pick": bool, "earlier_campaigns": int,
+    "earlier_successes": int,
 }
 "The inputs of a campaign and the types of their columns; a number is the length of a text."
 ANSWER = {"probability": float, "low": float, "high": float, "model": 100}

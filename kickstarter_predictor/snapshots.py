@@ -17,11 +17,11 @@ import msgspec
 from msgspec import UNSET
 from pydantic_core import from_json
 
-from .core import InputError
+from .core import InputError, PAST
 from .files import JsonValues, LONGEST, TOO_LONG, parts, readable, text_lines
 from kickstarter_predictor.records import (
     CAMPAIGN_TIMES, DECODE_ERRORS, FIELDS, Findings, Line, NESTED, NotLaunched, REQUIRED,
-    PAST, TRUTH_VALUES, Video, WHOLE, before_launch, check_past, json_records, rejection_reason,
+    TRUTH_VALUES, Video, WHOLE, before_launch, check_past, json_records, rejection_reason,
     snapshot_time, tidied,
 )
 

@@ -204,14 +204,50 @@ def test_a_link_is_kept_with_the_try(page):
     assert "address of its page" in page.locator(".kp-stored").inner_text()
 
 
+BEFORE, REACHED = "Your earlier Kickstarter campaigns", "… that reached their goal"
+
+
+def test_the_creators_past_counts_and_is_kept(page):
+    "Empty is not given; more successes than campaigns is said at the field; an earlier request brings both back."
+    filled(page)
+    before, reached, error = field(page, BEFORE), field(page, REACHED), page.locator(".kp-earlier_successes .kp-error")
+    assert before.input_value() == reached.input_value() == ""
+    before.fill("3")
+    reached.fill("4")
+    settled(page)
+    assert error.inner_text() == "That is more than your 3 earlier campaigns."
+    assert reached.get_attribute("aria-invalid") == "true" and page.locator(".kp-number").count() == 0
+    picture(page, "past-error")
+    accessible(page)
+    before.fill("")
+    reached.fill("1")
+    settled(page)
+    assert "how many campaigns" in error.inner_text()
+    before.fill("5")
+    reached.fill("4")
+    field(page, "Goal").fill("66666")
+    settled(page)
+    assert error.inner_text() == "" and page.locator(".kp-number").count() == 1
+    page.get_by_role("button", name="Keep for comparison").click()
+    until(page, "document.querySelector('.kp-history').innerText.includes('$66,666')")
+    accessible(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= WIDTHS[page.width]["width"]
+    page.get_by_role("button", name="Start over").click()
+    assert before.input_value() == reached.input_value() == ""
+    page.get_by_text("$66,666 · 30 days").first.locator("xpath=ancestor::li").get_by_role("button").click()
+    settled(page)
+    assert (before.input_value(), reached.input_value()) == ("5", "4") and page.locator(".kp-number").count() == 1
+
+
 def test_works_by_keyboard(page):
     page.get_by_role("button", name="Start over").click()
     page.keyboard.type("A lamp")
     seen = []
-    for _ in range(16):
+    for _ in range(18):
         page.keyboard.press("Tab")
         seen.append(page.evaluate("document.activeElement.id || document.activeElement.textContent"))
-    assert [s.split("-")[-1] for s in seen if "goal" in s or "days" in s or "parent" in s] == ["goal", "days", "parent"]
+    inputs = ("goal", "days", "parent", "earlier_campaigns", "earlier_successes")
+    assert [key for s in seen if (key := s.split("-")[-1]) in inputs] == [*inputs]
     field(page, "Goal").focus()
     page.keyboard.type("3000")
     field(page, "Category").focus()
@@ -235,7 +271,7 @@ LINKS = [text for text in TEXTS if text.strip("\0 \ufeff")] + [
     "https://www.kickstarter.com/projects/a/b\u202e", "https://www.k\u0456ckstarter.com/projects/a/b", "https://www.kickstarter.com/projects/a/" + "b" * 500, "https://www.kickstarter.com/profile/ada", "//www.kickstarter.com/projects/a/b",
 ]  # fmt: skip
 SETTERS = {
-    "Name": TEXTS, "Blurb": TEXTS[:6], "Goal": AMOUNTS, "Days": LENGTHS,
+    "Name": TEXTS, "Blurb": TEXTS[:6], "Goal": AMOUNTS, "Days": LENGTHS, "Your earlier Kickstarter campaigns": [n for n in LENGTHS if n not in ("", "0", "61")] + ["1001"],
 }  # fmt: skip
 PUT = """([id, value]) => { const e = document.getElementById(id); e.type = e.tagName === 'TEXTAREA' ? e.type : 'text'; e.value = value; e.dispatchEvent(new Event('input', { bubbles: true })); }"""
 
@@ -252,7 +288,7 @@ def hostile(chromium, site):
 @pytest.mark.parametrize("label,value", [(k, v) for k, all_ in {**SETTERS, "Launch date": DATES, "Project begun": DATES[1:], "Link to your draft or project": LINKS}.items() for v in all_], ids=lambda v: ascii(v)[:40])
 def test_hostile_input_gets_an_answer_or_an_error(hostile, label, value):
     box = field(hostile, label)
-    name, kept = box.get_attribute("id"), {"Name": "A lamp", "Blurb": "", "Goal": "5000", "Days": "30", "Launch date": date.today().isoformat(), "Project begun": "", "Link to your draft or project": ""}[label]
+    name, kept = box.get_attribute("id"), {"Name": "A lamp", "Blurb": "", "Goal": "5000", "Days": "30", "Launch date": date.today().isoformat(), "Project begun": "", "Your earlier Kickstarter campaigns": "", "Link to your draft or project": ""}[label]
     hostile.evaluate(PUT, [name, value])
     settled(hostile)
     error = hostile.locator(f"#{name}-error").inner_text()
@@ -327,7 +363,7 @@ def test_a_browser_cannot_execute_code(site, seat, tmp_path):
 
 def test_forged_questions_harm_nothing(site, seat):
     good = {"seq": 99, "visitor": "0" * 32, "predict": True, "keep": True, "fields": {"name": "A", "goal": "5", "currency": "USD", "days": "3", "parent": "Games", "country": "US", "launch": "2026-12-01"}}
-    forged = [good | {k: v} for k in good for v in ODD] + [good | {"fields": good["fields"] | {k: v}} for k in ("name", "goal", "parent", "category", "launch", "video") for v in ODD]
+    forged = [good | {k: v} for k in good for v in ODD] + [good | {"fields": good["fields"] | {k: v}} for k in ("name", "goal", "parent", "category", "launch", "video", "earlier_campaigns") for v in ODD]
     ask = [to_widget({"method": "update", "state": {"request": a}, "buffer_paths": []}) for a in (*forged[:50], good | {"seq": 100})]
     said, closed = run(talk(site, seat, *ask, wait=6))
     answers = [s["content"]["data"]["state"]["answer"] for s in said if s["msg_type"] == "comm_msg" and "answer" in s["content"]["data"].get("state", {})]

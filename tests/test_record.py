@@ -77,6 +77,7 @@ def test_what_is_written_is_read_back(uri, recorders):
     given = [{"name": t, "blurb": t, "category": t, "link": t} for t in TEXTS]
     given += [{"goal": n, "days": n} for n in NUMBERS] + [{"launched_at": t, "created_at": t} for t in TIMES]
     given += [{"video": v, "staff_pick": v} for v in (True, False, None, "yes")]
+    given += [{"earlier_campaigns": c, "earlier_successes": s} for c, s in ((3, 2), (0, 0), (None, None), (10**30, "x"))]
     for i, fields in enumerate(given):
         assert recorder.record({"name": "x", **fields}, i / len(given), 0.1, 1 / 3, fields.get("name", "m"), f"visitor-{i}"), fields
     for i, fields in enumerate(given):
@@ -88,7 +89,7 @@ def test_what_is_written_is_read_back(uri, recorders):
     assert query(uri, "SELECT COUNT(*) FROM campaigns")[0][0] == len(given)
 
 
-CAMPAIGN_FIELDS = ["name", "blurb", "goal", "currency", "country", "category", "parent", "days", "launched_at", "created_at", "video", "staff_pick"]
+CAMPAIGN_FIELDS = ["name", "blurb", "goal", "currency", "country", "category", "parent", "days", "launched_at", "created_at", "video", "staff_pick", "earlier_campaigns", "earlier_successes"]
 
 
 def test_visitors_see_their_own_tries_only(uri, recorders):

@@ -98,6 +98,8 @@ function fields(choices) {
     choice(id("video"), "video", "Video on the page", "Of the project, on its page.", [["yes", "Yes"], ["no", "No"], ["", "Not sure"]]),
     field(id("launch"), "launch", "Launch date", "When it goes live.", h("input", { type: "date" })),
     field(id("created"), "created", "Project begun", "When its draft was begun, if known.", h("input", { type: "date" })),
+    field(id("earlier_campaigns"), "earlier_campaigns", "Your earlier Kickstarter campaigns", "Those that have ended, if any.", text({ inputmode: "numeric" })),
+    field(id("earlier_successes"), "earlier_successes", "… that reached their goal", "How many of these earlier campaigns.", text({ inputmode: "numeric" })),
     choice(id("staff_pick"), "staff_pick", "Picked by Kickstarter's staff",
       "“Projects we love”: chosen by the staff after launch, so nobody knows beforehand. Leave it open, unless you want to see what it would change.", [["yes", "Yes"], ["no", "No"], ["", "Open"]]),
     field(id("link"), "link", "Link to your draft or project",
@@ -113,7 +115,7 @@ function fields(choices) {
   return by;
 }
 
-const EMPTY = { name: "", blurb: "", goal: "", currency: "USD", days: "30", parent: "", category: "", country: "US", video: null, created: "", staff_pick: null, link: "" };
+const EMPTY = { name: "", blurb: "", goal: "", currency: "USD", days: "30", parent: "", category: "", country: "US", video: null, created: "", earlier_campaigns: "", earlier_successes: "", staff_pick: null, link: "" };
 
 // ---- the answer -------------------------------------------------------------------------------
 function bar(a) {
@@ -189,7 +191,7 @@ function render({ model, el }) {
   const status = h("p", { class: "kp-status", role: "status" });
   const folds = Object.fromEntries([["staff_pick", "Staff pick"], ["link", "Link to your project"]].map(([key, name]) => [key, h("details", {}, h("summary", {}, name), by[key].node)]));
   const form = h("form", { novalidate: true, class: "kp-form", "aria-label": "Your campaign" },
-    ["name", "blurb", "goal", "currency", "days", "parent", "category", "country", "video", "launch", "created"].map((k) => by[k].node), Object.values(folds),
+    ["name", "blurb", "goal", "currency", "days", "parent", "category", "country", "video", "launch", "created", "earlier_campaigns", "earlier_successes"].map((k) => by[k].node), Object.values(folds),
     h("div", { class: "kp-send kp-wide" }, button, h("button", { type: "reset", class: "kp-quiet" }, "Start over"), status));
   const answer = h("div", { class: "kp-shown" });
   const spoken = h("p", { class: "kp-sr", role: "status" });
