@@ -388,7 +388,7 @@ def as_html(p: Prediction) -> str:
         label = _CELL.format("left", html.escape(step.label))
         rows.append(f"<tr>{_CELL.format('right', number)}{label}{bar}</tr>")
     first = [start_in_words(p.start)] if steps else []
-    table = f"<table><tbody>{''.join(rows)}</tbody></table>" if rows else ""
+    table = f"<table style='color:inherit'><tbody>{''.join(rows)}</tbody></table>" if rows else ""
     return f"<div>{lines(_heading(p) + first)}{table}{lines([*_remarks(p), _origin(p)])}</div>"
 
 # %% ../nbs/28_predict.ipynb #65e3520d
