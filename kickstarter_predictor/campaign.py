@@ -5,7 +5,8 @@
 # %% ../nbs/20_campaign.ipynb #30d63481
 from __future__ import annotations
 
-import re
+import json, re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
@@ -23,11 +24,12 @@ from pydantic import (
 from kickstarter_predictor.core import (
     CURRENCIES, DAYS, InputError, MAX_BLURB_LENGTH, MAX_DAYS, MAX_NAME_LENGTH, brief, printable,
 )
+from .storage import opened
 
 # %% auto #0
 __all__ = ['YEARS', 'Time', 'Number', 'Goal', 'Count', 'Text', 'Label', 'CountryCode', 'CurrencyCode', 'YesNo', 'ALIASES',
            'parse_number', 'Amount', 'to_amount', 'goal_currency', 'Campaign', 'category_key', 'similar_names',
-           'to_category', 'known_fields', 'to_campaign']
+           'to_category', 'known_fields', 'to_campaign', 'read_fields']
 
 # %% ../nbs/20_campaign.ipynb #be7cd35e
 YEARS = 2009, 2100
@@ -434,3 +436,38 @@ def _first_error(e: ValidationError) -> str:
     if first["type"].startswith("bool"):
         why = "must be yes or no"
     return f"{name} = {brief(first['input'])}: {why[0].lower()}{why[1:]}" if name else why
+
+# %% ../nbs/20_campaign.ipynb #afdc7ff4
+_MAX_BYTES = 1_000_000  # of a campaign in JSON
+
+
+def _unique_keys(pairs: list[tuple]) -> dict:
+    for name, n in Counter(name for name, _ in pairs).items():
+        if n > 1:
+            raise InputError(f"{brief(name)} stands there twice; leave one")
+    return dict(pairs)
+
+# %% ../nbs/20_campaign.ipynb #07aca2be
+def read_fields(place: str) -> dict:
+    """The fields of a campaign in the JSON file `place`, or on standard input (`-`): in UTF-8, or
+    in another Unicode encoding with a byte order mark. Raises InputError that names the place."""
+    name = "standard input" if place == "-" else printable(place)[:300] or "''"
+    try:
+        with opened(place, name) as file:
+            data = file.read(_MAX_BYTES + 1)
+    except OSError as e:
+        raise InputError(f"{name}: {(e.strerror or str(e)).lower()}") from None
+    if not data or len(data) > _MAX_BYTES:
+        long = f"is longer than {_MAX_BYTES:,} bytes, which no campaign is"
+        raise InputError(f"{name}: {long if data else 'is empty'}")
+    try:
+        fields = json.loads(data, object_pairs_hook=_unique_keys)
+    except InputError as e:
+        raise InputError(f"{name}: {e}") from None
+    except RecursionError:
+        raise InputError(f"{name}: not JSON of a campaign (nested too deep)") from None
+    except ValueError as e:
+        raise InputError(f"{name}: not JSON ({printable(str(e))[:200]})") from None
+    if not isinstance(fields, dict):
+        raise InputError(f"{name}: holds no JSON object of campaign fields")
+    return known_fields(fields)

@@ -22,7 +22,9 @@ from kickstarter_predictor.core import (
 )
 from .campaign import Campaign, to_amount, to_campaign
 from .models import About
-from .predict import Predictor, load_predictor, predict, probabilities
+from kickstarter_predictor.predict import (
+    Prediction, Predictor, load_predictor, predict, probabilities, start_in_words,
+)
 from .requests import LATER, to_address, to_link
 from .record import Recorder, assigned
 
@@ -264,7 +266,7 @@ def as_campaign(values: Mapping, about: About) -> Campaign:
     return to_campaign(same | {"launched_at": launched, "created_at": created})
 
 # %% ../nbs/34_form.ipynb #7e9d9228
-MOST_REASONS = 7
+MOST_REASONS = 6
 
 
 def goals(goal: float, rate: float) -> list[float]:
@@ -312,13 +314,20 @@ def capitalized(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 # %% ../nbs/34_form.ipynb #0a0b8c86
-def shown_reasons(reasons) -> list[dict]:
-    "The reasons of a prediction that the page shows: input, points, and text without the points."
-    shown = [r for r in reasons if abs(r.points) >= 0.5][:MOST_REASONS]
-    return [
-        {"input": r.input, "points": round(r.points, 1), "text": capitalized(r.phrase)}
-        for r in shown
+def shown_reasons(p: Prediction) -> dict:
+    """What the page shows of the reasons of `p`: the `start` in words, `from` it `to` the answer in
+    whole points, and the `reasons`, each with input, points and text: the largest, and what else
+    there is, rounding included, so that all add up."""
+    whole = lambda value: math.floor(100 * round(value, 4) + 0.5)  # as the page rounds the chance
+    start, end = whole(p.start), whole(p.probability)
+    largest = [r for r in p.reasons if r.input != "other"][:MOST_REASONS]
+    shown = [
+        {"input": r.input, "points": round(r.points), "text": capitalized(r.phrase)}
+        for r in largest
     ]
+    if rest := end - start - sum(r["points"] for r in shown):
+        shown.append({"input": "other", "points": rest, "text": "Everything else"})
+    return {"start": start_in_words(start / 100), "from": start, "to": end, "reasons": shown}
 
 # %% ../nbs/34_form.ipynb #8832543d
 def answer(values: Mapping, predictor: Predictor) -> tuple[dict, Campaign]:
@@ -330,7 +339,7 @@ def answer(values: Mapping, predictor: Predictor) -> tuple[dict, Campaign]:
     return {
         "probability": digits4(p.probability), "low": digits4(p.low), "high": digits4(p.high),
         "words": in_words(p.probability), "base_rate": digits4(p.base_rate),
-        "base_of": f"{p.base_n:,} campaigns{inside}", "reasons": shown_reasons(p.reasons),
+        "base_of": f"{p.base_n:,} campaigns{inside}", **shown_reasons(p),
         "notes": [capitalized(n) + "." for n in p.notes], "code": campaign.currency,
         "curves": curves(campaign, predictor),
     }, campaign

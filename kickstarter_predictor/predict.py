@@ -5,33 +5,33 @@
 # %% ../nbs/28_predict.ipynb #ecd2ef96
 from __future__ import annotations
 
-import argparse, json, shutil, sys, tempfile
-from collections import Counter
-from contextlib import contextmanager, nullcontext
+import argparse, html, json, sys, tempfile
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta, timezone
+from itertools import accumulate, chain
 from pathlib import Path
-from typing import Mapping
+from typing import Mapping, NamedTuple
 
 import numpy as np
 
 from kickstarter_predictor.core import (
     InputError, atomic, brief, command, is_command, lazy, output, printable,
 )
+from .storage import as_path
 from .clean import ROUND_RATES, clean_text, launch_fields, repair_rules
-from .campaign import Campaign, known_fields, to_campaign
+from .campaign import Campaign, known_fields, read_fields, to_campaign
 from .inputs import categorical_values, inputs, numbers, phrase
 from .features import encode_ordinals
 from kickstarter_predictor.models import (
-    About, Predictor, QUESTIONS, Trees, calibrated, load_predictor, shift_of,
+    About, Predictor, QUESTIONS, calibrated, load_predictor, shift_of,
 )
 
 pd = lazy("pandas")
 
 # %% auto #0
-__all__ = ['pd', 'to_columns', 'vectors', 'shifted', 'contributions', 'Reason', 'reasons', 'Prediction', 'base_rate', 'notes',
-           'prediction_interval', 'predict', 'as_text', 'score', 'probabilities', 'what_if', 'answerable',
-           'predict_many', 'score_snapshot', 'main']
+__all__ = ['pd', 'to_columns', 'vectors', 'shifted', 'contributions', 'Reason', 'reasons', 'Word', 'words', 'Prediction',
+           'base_rate', 'notes', 'prediction_interval', 'predict', 'start_in_words', 'Step', 'waterfall', 'as_text',
+           'as_html', 'score', 'probabilities', 'what_if', 'answerable', 'predict_many', 'score_snapshot', 'main']
 
 # %% ../nbs/28_predict.ipynb #1300c0d2
 def _usd_rate(currency: str, about: About) -> float:
@@ -95,53 +95,104 @@ def shifted(odds: np.ndarray, columns: Mapping, predictor: Predictor) -> np.ndar
 
 # %% ../nbs/28_predict.ipynb #2e2ac093
 def contributions(predictor: Predictor, x: np.ndarray) -> tuple[float, dict[str, float]]:
-    """(log odds of the one campaign `x` (1, features), how much each input moves them: {input: log
-    odds})."""
+    """(log odds of the start, {input: log odds that it adds}) of the one campaign `x` (1,
+    features); all together are the model's log odds of `x`. The start is the model's own if it has
+    `contributions`, else the typical campaign. The constant `published` is part of it."""
     model, names, input_at = predictor.model, predictor.layout.inputs, predictor.layout.of
-    if isinstance(model, Trees):
-        moved = model.contributions(x)[0]
-        return float(moved.sum()), dict(zip(names, np.bincount(input_at, moved[:-1]).tolist()))
-    about = predictor.about
-    typical = np.array([about.typical[n] for n in about.names], np.float32)
-    replaced = (np.where(input_at == i, typical, x) for i in range(len(names)))
-    odds, *without = model(np.vstack([x, *replaced])).tolist()
-    return odds, {name: odds - other for name, other in zip(names, without)}
+    if hasattr(model, "contributions"):
+        *features, start = model.contributions(x)[0].tolist()
+        added = np.bincount(input_at, features, len(names))
+    else:
+        typical = np.array([predictor.about.typical[n] for n in predictor.about.names], np.float32)
+        taken = input_at < np.arange(len(names) + 1)[:, None]
+        odds = model(np.where(taken, x, typical))
+        start, added = float(odds[0]), np.diff(odds)
+    moved = dict(zip(names, added.tolist()))
+    return start + moved.pop("published", 0.0), moved
+
+# %% ../nbs/28_predict.ipynb #510d9b02
+def _target(predictor: Predictor) -> str:
+    "The target population that `predictor` answers for: one model may answer for both."
+    return predictor.about.question if predictor.about.question == "crawl" else getattr(
+        predictor, "target", "population"
+    )
+
+
+def _with_shift(moved: dict[str, float], columns: Mapping, predictor: Predictor) -> dict:
+    """What each input `moved`, with the shift of the one campaign in `columns`: to a crawl it is an
+    input of its own, to stated rates it is the category's."""
+    shift = float(shifted(np.zeros(1), columns, predictor)[0])
+    name = "source" if _target(predictor) == "crawl" else "category"
+    return moved | {name: moved.get(name, 0.0) + shift} if shift else moved
 
 # %% ../nbs/28_predict.ipynb #c3b30763
 @dataclass
 class Reason:
     """One input of a campaign: its name, the points of probability (-100 to 100) by which it moves
-    the prediction, that as a sentence, and what the campaign has there as a phrase."""
+    the prediction, that as a sentence, and what the campaign has there as a phrase. `source` is
+    what a crawl lists, `other` all inputs of less than half a point."""
 
     input: str
     points: float
     text: str
     phrase: str
 
+
+_PHRASES = {"source": "how this crawl lists campaigns", "other": "everything else"}
+
+
+def _reason(name: str, points: float, columns: Mapping) -> Reason:
+    size, what = abs(points), _PHRASES.get(name) or phrase(name, columns)
+    number = f"{size:.0f} point{'' if round(size) == 1 else 's'}"
+    change = f"{'raises' if points > 0 else 'lowers'} it by"
+    text = f"{what} {change} {number if size >= 0.5 else 'less than a point'}"
+    return Reason(name, points, text, what)
+
 # %% ../nbs/28_predict.ipynb #53f210e5
 def reasons(
-    p: float, score: float, moved: dict[str, float], columns: Mapping, about: About
+    p: float, start: float, moved: dict[str, float], columns: Mapping, about: About
 ) -> list[Reason]:
-    """What each input `moved` the log odds `score` by, in points of the probability `p` and in
-    words; largest first, without those that do not count."""
-    names = [name for name in moved if name != "published"]
-    without = calibrated(score - np.array([moved[name] for name in names]), about.calibrator)
-    result = []
-    for name, points in zip(names, (100 * (p - without)).tolist()):
-        if abs(points) > 1e-9:
-            size, words = abs(points), phrase(name, columns)
-            change = f"{'raises' if points > 0 else 'lowers'} it by {size:.0f}"
-            text = f"{words} {change} point{'' if round(size) == 1 else 's'}"
-            result.append(Reason(name, points, text, words))
-    return sorted(result, key=lambda reason: -abs(reason.points))
+    """What each input that `moved` the log odds adds to the probability `start` on the way to `p`,
+    in points that sum to 100 * (p - start); largest first, and last `other`, the sum of those below
+    half a point."""
+    total = sum(moved.values())
+    # a point of log odds is worth the same to each input; where they cancel out, by the derivative
+    slope = about.calibrator["slope"] * p * (1 - p) if abs(total) < 1e-6 else (p - start) / total
+    points = {name: 100 * slope * value for name, value in moved.items()}
+    small = [name for name, value in points.items() if abs(value) < 0.5]
+    other = sum(points.pop(name) for name in small)
+    largest = sorted(points.items(), key=lambda item: -abs(item[1]))
+    rest = [("other", other)] if other else []
+    return [_reason(name, value, columns) for name, value in largest + rest]
+
+# %% ../nbs/28_predict.ipynb #6b1b352d
+@dataclass
+class Word:
+    "A `word` of the `text` name or blurb, and its `weight` in log odds (above 0: for success)."
+
+    text: str
+    word: str
+    weight: float
+
+
+def words(columns: Mapping, predictor: Predictor, most: int = 5) -> list[Word]:
+    """The words of the one campaign in `columns` that count most, at most `most` for it and then
+    as many against it; [] if the encoder does not tell them."""
+    if not hasattr(predictor.encoder, "words"):
+        return []
+    found = sorted(predictor.encoder.words(columns), key=lambda word: -abs(word[2]))
+    sides = ([word for word in found if sign * word[2] > 0][:most] for sign in (1, -1))
+    return [Word(text, printable(word)[:60], weight) for text, word, weight in chain(*sides)]
 
 # %% ../nbs/28_predict.ipynb #aa4a2af4
 @dataclass
 class Prediction:
     """Probability (0 to 1), an interval for it (90 %, over models of other samples; None if the
-    model has none), base rate of comparable campaigns (which, how many), reasons (largest first),
-    notes on what was unknown; the model's version, family, place, target population (`question`)
-    and data."""
+    model has none), base rate of comparable campaigns (which, how many), probability of the start
+    (0 to 1), reasons (largest first; their points sum to 100 * (probability - start)), words that
+    count, notes on what was unknown; the model's version, family, place, target population
+    (`question`) and data. Without reasons the start is None. Shows itself as text, in JupyterLab as
+    a table."""
 
     probability: float
     low: float | None
@@ -149,13 +200,24 @@ class Prediction:
     base_rate: float
     base_of: str
     base_n: int
+    start: float | None
     reasons: list[Reason]
+    words: list[Word]
     notes: list[str]
     model_version: str
     model: str
     place: str
     question: str
     data: str
+
+    def __str__(self) -> str:
+        return as_text(self)
+
+    def _repr_pretty_(self, printer, cycle) -> None:
+        printer.text(str(self))
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
 
 # %% ../nbs/28_predict.ipynb #4a81c72c
 def base_rate(parent, category, about: About) -> tuple[str, dict]:
@@ -216,31 +278,118 @@ def predict(
     predictor = predictor or load_predictor()
     about, campaign = predictor.about, to_campaign(campaign, predictor.about.subcategories)
     columns = to_columns([campaign], about)
-    x = vectors(columns, predictor)
-    odds, moved = contributions(predictor, x) if with_reasons else (predictor.model(x)[0], {})
-    score = float(shifted(np.array([odds]), columns, predictor)[0])
+    x, start, why, which = vectors(columns, predictor), None, [], []
+    if with_reasons:
+        odds, moved = contributions(predictor, x)
+        moved = _with_shift(moved, columns, predictor)
+        start, score = calibrated(odds, about.calibrator), odds + sum(moved.values())
+    else:
+        score = float(shifted(predictor.model(x), columns, predictor)[0])
     p, low, high = prediction_interval(score, about)
+    if with_reasons:
+        why, which = reasons(p, start, moved, columns, about), words(columns, predictor)
     base_of, base = base_rate(columns["parent"][0], campaign.category, about)
     return Prediction(
-        p, low, high, base["rate"], base_of, base["n"],
-        reasons(p, score, moved, columns, about) if moved else [],
+        p, low, high, base["rate"], base_of, base["n"], start, why, which,
         notes(campaign, columns, about), about.version, about.family, predictor.place,
-        about.question, about.data,
+        _target(predictor), about.data,
     )
 
+# %% ../nbs/28_predict.ipynb #11266471
+def start_in_words(start: float) -> str:
+    "The probability `start` as people count."
+    n = round(100 * start)
+    reach = "reaches its" if n == 1 else "reach their"
+    return f"Of 100 campaigns like the average one, {n} {reach} goal."
+
+
+class Step(NamedTuple):
+    "A step of a waterfall: its `label`, its `points` as shown, and from where to where it leads."
+
+    label: str
+    points: float
+    low: float
+    high: float
+
+# %% ../nbs/28_predict.ipynb #bfed1160
+def waterfall(p: Prediction, digits: int = 1) -> list[Step]:
+    """The start, each reason and the answer of `p` in points, rounded to `digits` so that start and
+    reasons sum to the answer; [] if `p` has no reasons."""
+    if p.start is None:
+        return []
+    start, answer = (round(100 * value, digits) for value in (p.start, p.probability))
+    points = [round(reason.points, digits) for reason in p.reasons]
+    points[-1:] = [round(answer - start - sum(points[:-1]), digits)] if points else []
+    ends = list(accumulate([start, *points]))
+    steps = zip(p.reasons, points, ends, ends[1:])
+    return [
+        Step("the average campaign", start, 0, start),
+        *(Step(r.phrase, n + 0.0, min(a, b), max(a, b)) for r, n, a, b in steps),
+        Step("this campaign", answer, 0, answer),
+    ]
+
 # %% ../nbs/28_predict.ipynb #30bcb899
-def as_text(p: Prediction) -> str:
-    "The prediction `p` for a person to read."
+def _heading(p: Prediction) -> list[str]:
     interval = "" if p.low is None else f" (90 % interval: {p.low:.0%} to {p.high:.0%})"
+    return [
+        f"Probability of success: {p.probability:.0%}{interval}",
+        f"Base rate: {p.base_rate:.0%} ({p.base_of}, {p.base_n:,} campaigns)",
+    ]
+
+
+def _remarks(p: Prediction) -> list[str]:
+    named = lambda sign: ", ".join(
+        f"{w.word} ({w.weight:+.2f})" for w in p.words if sign * w.weight > 0
+    )
+    sides = zip(("for it", "against it"), map(named, (1, -1)))
+    sides = "; ".join(f"{side}: {found}" for side, found in sides if found)
+    return [*([f"Words {sides}."] if sides else []), *(f"Note: {note}." for note in p.notes)]
+
+
+def _origin(p: Prediction) -> str:
     population = "all campaigns" if p.question == "population" else "the crawl"
     data = p.data.replace("**", "")
-    return "\n".join([
-        f"Probability of success: {p.probability:.0%}{interval}",
-        f"Base rate: {p.base_rate:.0%} ({p.base_of}, {p.base_n:,} campaigns)", "",
-        *(f"  {r.points:+5.1f}  {r.text}" for r in p.reasons[:8]),
-        *([""] if p.notes else []), *(f"Note: {note}." for note in p.notes), "",
-        f"Model {p.model_version} ({p.place}, {p.model}), for {population}. {data}",
-    ])
+    return f"Model {p.model_version} ({p.place}, {p.model}), for {population}. {data}"
+
+# %% ../nbs/28_predict.ipynb #a23108d8
+def as_text(p: Prediction) -> str:
+    "The prediction `p` for a person to read: start, reasons and answer as a sum."
+    lines = [*_heading(p), ""]
+    if steps := waterfall(p):
+        first, *between, last = steps
+        lines += [
+            f"  {first.points:5.1f}  {start_in_words(p.start)}",
+            *(f"  {step.points:+5.1f}  {r.text}" for step, r in zip(between, p.reasons)),
+            f"= {last.points:5.1f}  of 100 campaigns like this one", "",
+        ]
+    if remarks := _remarks(p):
+        lines += [*remarks, ""]
+    return "\n".join([*lines, _origin(p)])
+
+# %% ../nbs/28_predict.ipynb #1f10771a
+_CELL = '<td style="text-align:{}">{}</td>'
+_BAR = (
+    '<td style="width:16em"><div style="margin-left:{:.1f}%;width:{:.1f}%;min-width:1px;'
+    'height:.8em;background:{}"></div></td>'
+)
+
+
+def as_html(p: Prediction) -> str:
+    "The prediction `p` as HTML: a table with a waterfall of start, reasons and answer."
+    lines = lambda texts: "".join(f"<div>{html.escape(text)}</div>" for text in texts)
+    steps, rows = waterfall(p), []
+    low = min([0, *(step.low for step in steps)])
+    scale = 100 / (max([100, *(step.high for step in steps)]) - low)
+    for i, step in enumerate(steps):
+        is_total = i in (0, len(steps) - 1)
+        number = f"{step.points:.1f}" if is_total else f"{step.points:+.1f}"
+        color = "#888" if is_total else "#2a9d8f" if step.points > 0 else "#e07a3f"
+        bar = _BAR.format(scale * (step.low - low), scale * (step.high - step.low), color)
+        label = _CELL.format("left", html.escape(step.label))
+        rows.append(f"<tr>{_CELL.format('right', number)}{label}{bar}</tr>")
+    first = [start_in_words(p.start)] if steps else []
+    table = f"<table style='color:inherit'><tbody>{''.join(rows)}</tbody></table>" if rows else ""
+    return f"<div>{lines(_heading(p) + first)}{table}{lines([*_remarks(p), _origin(p)])}</div>"
 
 # %% ../nbs/28_predict.ipynb #65e3520d
 def score(columns: Mapping, predictor: Predictor) -> np.ndarray:
@@ -322,50 +471,6 @@ def predict_many(frame: pd.DataFrame, predictor: Predictor | None = None) -> pd.
     p = probabilities(campaigns, predictor)
     return pd.DataFrame({"probability": p, "base_rate": rates}, index=frame.index)
 
-# %% ../nbs/28_predict.ipynb #44b1cc69
-def _opened(place: str | Path, name: str):
-    "The file `place`, or standard input for `-`, to be read as bytes."
-    if place == "-" and sys.stdin is None:
-        raise InputError(f"{name}: is closed")
-    return nullcontext(sys.stdin.buffer) if place == "-" else open(place, "rb")
-
-# %% ../nbs/28_predict.ipynb #94179098
-@contextmanager
-def _as_path(snapshot: str | Path):
-    """`snapshot` as a path that can be read more than once: standard input (`-`) or a pipe is first
-    copied to a temporary file."""
-    if snapshot == "":
-        raise InputError(
-            "the snapshot has an empty name; name a file or a folder, or - for standard input"
-        )
-    path = Path(snapshot)
-    if snapshot != "-" and not path.is_fifo():
-        yield path
-        return
-    name = "standard input" if snapshot == "-" else f"pipe {path.name}"
-    with tempfile.TemporaryDirectory() as tmp:
-        copy = Path(tmp) / name
-        try:
-            with _opened(snapshot, name) as stream, open(copy, "wb") as file:
-                shutil.copyfileobj(stream, file, 1 << 20)
-        except OSError as e:
-            raise InputError(f"{name}: cannot be copied to {tmp} ({e.strerror})") from None
-        yield copy
-
-# %% ../nbs/28_predict.ipynb #22eb1d5e
-def _predictors(model: str | Path | None, target_population: str) -> dict[str, Predictor]:
-    """{target population: its predictor} of `model`. `auto`: for the population, and for the crawl
-    if `model` has one."""
-    if target_population != "auto":
-        return {target_population: load_predictor(model, target_population)}
-    predictors = {"population": load_predictor(model)}
-    try:
-        crawl = load_predictor(model, "crawl")
-    except InputError:
-        return predictors
-    is_crawl = crawl.about.question == "crawl"
-    return predictors | ({"crawl": crawl} if is_crawl else {})
-
 # %% ../nbs/28_predict.ipynb #f6da3023
 def _launch_table(projects: pd.DataFrame) -> pd.DataFrame:
     """`projects` with the launch-time columns; the creator's past as the record says, else counted
@@ -382,27 +487,18 @@ def _launch_table(projects: pd.DataFrame) -> pd.DataFrame:
 # %% ../nbs/28_predict.ipynb #00f0634d
 def score_snapshot(
     snapshot: str | Path, out: Path, model: str | Path | None = None,
-    target_population: str = "auto", quiet: bool = False
+    target_population: str = "population", quiet: bool = False
 ) -> dict[str, int]:
     """Write `id,probability` of every project of `snapshot` (file, folder or pipe; `-` for standard
-    input) to the CSV `out`; {projects, rejected, not_launched}.
-
-    The target population `auto` is the crawl for records like its own (those with a staff pick) if
-    `model` has a predictor for it, else the population."""
+    input) to the CSV `out`; {projects, rejected, not_launched}. Raises InputError if it cannot be
+    read, or `model` does not answer for the `target_population` (one of `QUESTIONS`)."""
     from kickstarter_predictor.acquire import acquire  # only a batch needs pandera and Dask
 
-    predictors = _predictors(model, target_population)
-    with _as_path(snapshot) as stored, tempfile.TemporaryDirectory() as tmp:
+    predictor = load_predictor(model, target_population)
+    with as_path(snapshot) as stored, tempfile.TemporaryDirectory() as tmp:
         provenance, _ = acquire(stored, Path(tmp) / "projects.parquet", quiet=quiet)
         projects = pd.read_parquet(Path(tmp) / "projects.parquet")
-    table = _launch_table(projects)
-    in_crawl = table["staff_pick"].notna().to_numpy()
-    if len(predictors) == 1:
-        in_crawl = np.full(len(table), "crawl" in predictors)
-    p = np.empty(len(table))
-    for rows, name in ((in_crawl, "crawl"), (~in_crawl, "population")):
-        if rows.any():
-            p[rows] = score(inputs(table[rows]), predictors[name])
+    p = score(inputs(_launch_table(projects)), predictor)
     with atomic(Path(out)) as part:
         pd.DataFrame({"id": projects["id"], "probability": p.round(6)}).to_csv(part, index=False)
     counts = {key: int(provenance[key].sum()) for key in ("rejected", "not_launched")}
@@ -439,56 +535,23 @@ def _parser() -> argparse.ArgumentParser:
     add("--out", metavar="CSV", help="where --batch writes id,probability; - for standard output")
     add("--model", metavar="DIR", help="folder of the models, or `packaged` "
         "(default: artifacts/model if trained on real campaigns, else packaged)")
-    add("--question", choices=["auto", *QUESTIONS], default="auto",
-        help="the target population: `population` (all campaigns; default for one campaign), "
-        "`crawl` (these snapshots), or `auto` (with --batch: crawl for records with a staff pick)")
+    # --question is its older name; `auto`, once its default for a batch, is the population now
+    add("--target", "--question", choices=QUESTIONS, default="population",
+        type=lambda text: "population" if text == "auto" else text,
+        help="among which campaigns: `population`, all of them (default), or `crawl`, those that "
+        "the snapshots list")
     add("--format", choices=["text", "json"], default="text", help="form of the answer")
     for field, text in _HELP.items():
         names = [f"--{field.replace('_', '-')}", *filter(None, [_OPTIONS.get(field)])]
         add(*names, dest=field, type=_utf8, help=text or None)
     return parser
 
-# %% ../nbs/28_predict.ipynb #98a60b60
-_MAX_BYTES = 1_000_000  # of a campaign in JSON
-
-
-def _unique_keys(pairs: list[tuple]) -> dict:
-    for name, n in Counter(name for name, _ in pairs).items():
-        if n > 1:
-            raise InputError(f"{brief(name)} stands there twice; leave one")
-    return dict(pairs)
-
-# %% ../nbs/28_predict.ipynb #f93c3a6e
-def _fields(place: str) -> dict:
-    """The fields of a campaign in the JSON file `place`, or on standard input (`-`): in UTF-8, or
-    in another Unicode encoding with a byte order mark."""
-    name = "standard input" if place == "-" else printable(place)[:300] or "''"
-    try:
-        with _opened(place, name) as file:
-            data = file.read(_MAX_BYTES + 1)
-    except OSError as e:
-        raise InputError(f"{name}: {(e.strerror or str(e)).lower()}") from None
-    if not data or len(data) > _MAX_BYTES:
-        long = f"is longer than {_MAX_BYTES:,} bytes, which no campaign is"
-        raise InputError(f"{name}: {long if data else 'is empty'}")
-    try:
-        fields = json.loads(data, object_pairs_hook=_unique_keys)
-    except InputError as e:
-        raise InputError(f"{name}: {e}") from None
-    except RecursionError:
-        raise InputError(f"{name}: not JSON of a campaign (nested too deep)") from None
-    except ValueError as e:
-        raise InputError(f"{name}: not JSON ({printable(str(e))[:200]})") from None
-    if not isinstance(fields, dict):
-        raise InputError(f"{name}: holds no JSON object of campaign fields")
-    return known_fields(fields)
-
 # %% ../nbs/28_predict.ipynb #f399a87e
 def _campaign(args) -> dict:
     "The campaign's fields: the options, over those of --json, over a launch today."
     options = {k: v for k, v in vars(args).items() if k in Campaign.model_fields and v is not None}
     today = datetime.now(timezone.utc).date().isoformat()
-    return {"launched_at": today} | ({} if args.json is None else _fields(args.json)) | options
+    return {"launched_at": today} | ({} if args.json is None else read_fields(args.json)) | options
 
 # %% ../nbs/28_predict.ipynb #1657edd6
 def _score_batch(args) -> None:
@@ -498,7 +561,7 @@ def _score_batch(args) -> None:
         )
     # a place that cannot be written is known before the scoring
     with atomic(output(args.out)) as part:
-        counts = score_snapshot(args.batch, part, args.model, args.question)
+        counts = score_snapshot(args.batch, part, args.model, args.target)
     n = counts["not_launched"]
     print(
         f"{counts['projects']:,} projects scored, {counts['rejected']:,} lines rejected"
@@ -515,8 +578,7 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     if args.out is not None:
         raise InputError("--out: goes with --batch, and names the CSV that it shall write")
-    target = "population" if args.question == "auto" else args.question
-    prediction = predict(_campaign(args), load_predictor(args.model, target))
+    prediction = predict(_campaign(args), load_predictor(args.model, args.target))
     json_ = args.format == "json"
     print(json.dumps(asdict(prediction), indent=1) if json_ else as_text(prediction))
     return 0

@@ -5,7 +5,8 @@
 # %% ../nbs/05_storage.ipynb #456b3ef5
 from __future__ import annotations
 
-import hashlib, io, json, struct, zipfile, zlib
+import hashlib, io, json, shutil, struct, sys, tempfile, zipfile, zlib
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Mapping
 
@@ -16,7 +17,7 @@ from .core import InputError, atomic, brief, lazy, printable, read_json
 pd = lazy("pandas")
 
 # %% auto #0
-__all__ = ['pd', 'save_arrays', 'to_arrays', 'file_sha256', 'seal', 'unseal', 'check_schema']
+__all__ = ['pd', 'save_arrays', 'to_arrays', 'file_sha256', 'seal', 'unseal', 'check_schema', 'opened', 'as_path']
 
 # %% ../nbs/05_storage.ipynb #e981d8c5
 def save_arrays(arrays: Mapping[str, np.ndarray], path: Path) -> None:
@@ -111,3 +112,34 @@ def check_schema(schema, frame: pd.DataFrame, name: str) -> pd.DataFrame:
         if isinstance(cases, pd.DataFrame) and len(cases):
             first = f" (first: {cases['failure_case'].iloc[0]!r})"
         raise InputError(f"{name}: column {column} fails {e.check}{first}") from None
+
+# %% ../nbs/05_storage.ipynb #63c3290b
+def opened(place: str | Path, name: str):
+    """The file `place`, or standard input for `-`, called `name`, to be read as bytes. Raises
+    OSError if it cannot be read, InputError if standard input is closed."""
+    if place == "-" and sys.stdin is None:
+        raise InputError(f"{name}: is closed")
+    return nullcontext(sys.stdin.buffer) if place == "-" else open(place, "rb")
+
+# %% ../nbs/05_storage.ipynb #69d1ec7e
+@contextmanager
+def as_path(snapshot: str | Path):
+    """`snapshot` as a path that can be read more than once: standard input (`-`) or a pipe is first
+    copied to a temporary file. Raises InputError if that fails, or the name is empty."""
+    if snapshot == "":
+        raise InputError(
+            "the snapshot has an empty name; name a file or a folder, or - for standard input"
+        )
+    path = Path(snapshot)
+    if snapshot != "-" and not path.is_fifo():
+        yield path
+        return
+    name = "standard input" if snapshot == "-" else f"pipe {path.name}"
+    with tempfile.TemporaryDirectory() as tmp:
+        copy = Path(tmp) / name
+        try:
+            with opened(snapshot, name) as stream, open(copy, "wb") as file:
+                shutil.copyfileobj(stream, file, 1 << 20)
+        except OSError as e:
+            raise InputError(f"{name}: cannot be copied to {tmp} ({e.strerror})") from None
+        yield copy

@@ -154,6 +154,15 @@ def test_odd_values_are_told_in_one_line(fields, named):
     assert done.returncode == 1 and named in told and told.count("\n") == 1 and told.strip().isprintable() and len(told) < 400
 
 
+@pytest.mark.parametrize("option", [("--target", "population"), ("--question", "population"), ("--question", "auto")])
+def test_the_target_population_and_its_older_name(option):
+    plain = asked("--json", "-", "--format", "json", stdin=json.dumps(CAMPAIGN).encode())
+    named = asked("--json", "-", "--format", "json", *option, stdin=json.dumps(CAMPAIGN).encode())
+    found = json.loads(named.stdout)
+    assert named.stdout == plain.stdout and found["question"] == "population" and found["start"] and "words" in found
+    assert asked("--target", "everything").returncode == 2
+
+
 def test_numbers_as_text_are_numbers():
     texts = {k: str(v) for k, v in CAMPAIGN.items()}
     assert asked("--json", "-", stdin=json.dumps(texts).encode()).stdout == asked("--json", "-", stdin=json.dumps(CAMPAIGN).encode()).stdout != b""

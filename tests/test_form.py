@@ -121,8 +121,11 @@ def test_fill_predict_and_change_the_goal(page):
     accessible(page)
     text = page.locator(".kp-answer").inner_text()
     assert "Base rate" in text and "What moves it" in text and "AUC" in text and "Likely between" in text
-    points = [abs(int(p.replace("−", "-"))) for p in page.locator(".kp-points").all_inner_texts()]
-    assert points == sorted(points, reverse=True) and points
+    points = [int(p.replace("−", "-")) for p in page.locator(".kp-points").all_inner_texts()]
+    largest = [abs(p) for p in points[:-1]]  # the last may be everything else
+    assert largest == sorted(largest, reverse=True) and points
+    start = int(page.locator(".kp-start").inner_text().split()[-4])
+    assert start + sum(points) == before and page.locator(".kp-sum").inner_text().endswith(f"= {before} of 100 campaigns like this.")
     curves = page.locator(".kp-curve svg")
     assert curves.count() == 2 and f"{before} % at $12,000 (now)" in curves.first.get_attribute("aria-label")
     field(page, "Goal").fill("900000")

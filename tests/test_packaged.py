@@ -4,9 +4,10 @@ import csv
 import gzip
 import hashlib
 import json
+import re
 import shutil
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from kickstarter_predictor.storage import seal
 from kickstarter_predictor.inputs import AVAILABILITY, LeakageError, check_available
 from kickstarter_predictor.features import to_encoder
 from kickstarter_predictor.models import _call, _load
-from kickstarter_predictor.predict import as_text, load_predictor, predict, what_if
+from kickstarter_predictor.predict import Word, as_text, load_predictor, predict, what_if
 from kickstarter_predictor.core import InputError
 
 PACKAGED = ROOT / "kickstarter_predictor" / "packaged"
@@ -58,7 +59,7 @@ def test_a_synthetic_model_answers_only_when_asked_for(reproduced, tmp_path):
     assert ask()["place"] == ask("--model", "packaged")["place"] == "packaged" and "ynthetic" not in ask()["data"]
     synthetic = ask("--model", "artifacts/model")
     assert "Synthetic data" in synthetic["data"] and synthetic["place"] == "artifacts/model" and synthetic["probability"] != ask()["probability"]
-    assert ask("--model", "artifacts/model", "--question", "crawl")["question"] == "crawl"
+    assert ask("--model", "artifacts/model", "--target", "crawl")["question"] == "crawl"
     refused = call("kickstarter-predict", "--json", "-", "--question", "crawl", "--model", "packaged", cwd=tmp_path, stdin=campaign, check=False)
     assert refused.returncode == 1 and "packaged" in refused.stderr and "Traceback" not in refused.stderr
 
@@ -70,10 +71,48 @@ def test_it_answers_as_a_creator_expects():
     assert over.iloc[0] > over.iloc[2] > over.iloc[4] and over.iloc[0] - over.iloc[4] > 0.3
     tenfold = what_if(GAME, "goal", [3 * 10**n for n in range(1, 9)], predictor)
     assert tenfold.is_monotonic_decreasing and tenfold[3_000_000] < 0.2  # of those who asked for over a million, 3 % came through
-    assert found.low < found.probability < found.high and {r.input for r in found.reasons} >= {"goal", "category", "words"}
+    assert found.low < found.probability < found.high and {r.input for r in found.reasons} & {"goal", "category", "words"}
     assert 0.1 < found.probability < 0.95  # not the crawl's certainty about its last years
     for later in ("2018-03-05T16:00", "2026-03-05T16:00"):
         assert abs(predict(GAME | {"launched_at": later, "created_at": None}, predictor).probability - predict(GAME | {"created_at": None}, predictor).probability) < 0.25
+
+
+MADE_UP = [
+    GAME, GAME | {"video": None, "blurb": None, "created_at": None}, GAME | {"goal": 1}, GAME | {"goal": 1e9, "parent": "Comics", "category": None}, GAME | {"category": None, "parent": None, "country": None},
+    GAME | {"parent": "Food", "category": "Restaurants", "goal": 49_999}, GAME | {"parent": "Music", "category": "Jazz", "goal": 3000, "days": 60, "staff_pick": True}, GAME | {"name": "灯", "blurb": "a", "days": 1},
+    GAME | {"earlier_campaigns": 20, "earlier_successes": 20}, {"name": "A", "goal": 500, "days": 30, "launched_at": "2012-01-01", "currency": "GBP"},
+]
+
+
+@pytest.mark.parametrize("campaign", MADE_UP, ids=lambda c: ascii(c.get("category"))[:20])
+@pytest.mark.parametrize("exact", [True, False], ids=["contributions", "walk"])
+def test_reasons_add_up(campaign, exact):
+    "Start and points are the answer, whether the model has exact contributions or is walked through; so are the figures shown."
+    predictor = load_predictor("packaged")
+    expected = predict(campaign, predictor, with_reasons=False).probability
+    if not exact: predictor = replace(predictor, model=predictor.model.__call__)
+    found = predict(campaign, predictor)
+    assert found.probability == pytest.approx(expected, abs=1e-4) and 0 < found.start < 1
+    assert sum(r.points for r in found.reasons) == pytest.approx(100 * (found.probability - found.start), abs=1e-9)
+    named = [r for r in found.reasons if r.input != "other"]
+    assert all(abs(r.points) >= 0.5 for r in named) and [r.input for r in found.reasons[len(named):]] in ([], ["other"])
+    assert [abs(r.points) for r in named] == sorted((abs(r.points) for r in named), reverse=True)
+    start, *between, answer = re.findall(r"^=?  ?([ +-]*\d+\.\d)  ", as_text(found), re.M)
+    assert len(between) == len(found.reasons) and sum(map(float, [start, *between])) == pytest.approx(float(answer))
+    assert float(answer) == round(100 * found.probability, 1)
+
+
+def test_the_start_is_that_of_every_campaign():
+    predictor = load_predictor("packaged")
+    starts = [predict(campaign, predictor).start for campaign in MADE_UP]
+    assert np.ptp(starts) < 1e-6 or "published" in predictor.layout.inputs  # a constant that moves an older model
+
+
+def test_a_prediction_in_jupyterlab_holds_no_markup_of_others():
+    found = predict(GAME | {"name": "<script>alert(1)</script> & co", "category": "<img src=x>"}, load_predictor("packaged"))
+    found.words = [Word("name", "<script>", 0.5)]
+    shown = found._repr_html_()
+    assert "<script" not in shown and "<img" not in shown and "&lt;script&gt;" in shown and "&lt;img" in shown
 
 
 @pytest.mark.parametrize("field", [field for field, known in AVAILABILITY.items() if known.use == "no"])

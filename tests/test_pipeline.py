@@ -160,7 +160,7 @@ def test_run_on_real_campaigns(on_real_campaigns, tmp_path):
     assert m["data"].startswith("Data: 12,154 projects") and "ynthetic" not in (out / "reports" / "26_evaluate.md").read_text(encoding="utf-8")
     with open(ROOT / "reports" / "metrics.json", encoding="utf-8") as f: synthetic = json.load(f)
     assert abs(synthetic["families"]["XGBoost"]["auc"] - auc["XGBoost"]) <= 0.03
-    scored = call("kickstarter-predict", "--batch", str(SHARED / "webrobots_raw_2020_04.json.gz"), "--out", str(tmp_path / "s.csv"), "--model", str(out / "artifacts" / "model"), cwd=tmp_path)
+    scored = call("kickstarter-predict", "--batch", str(SHARED / "webrobots_raw_2020_04.json.gz"), "--out", str(tmp_path / "s.csv"), "--model", str(out / "artifacts" / "model"), "--target", "crawl", cwd=tmp_path)
     assert "100 projects scored" in scored.stderr
     assert len((tmp_path / "s.csv").read_text(encoding="utf-8").splitlines()) == 101
     # Trained on the crawl only, scored on a sample of all campaigns: neither the order nor the rate may be the crawl's.

@@ -129,15 +129,17 @@ function bar(a) {
 }
 
 function reasons(a) {
-  const most = Math.max(10, ...a.reasons.map((r) => Math.abs(r.points)));
-  return h("ol", { class: "kp-reasons" }, a.reasons.map((r) => {
-    const up = r.points > 0, n = Math.round(Math.abs(r.points));
+  const most = Math.max(10, ...a.reasons.map((r) => Math.abs(r.points))), moved = a.to - a.from;
+  const rows = a.reasons.map((r) => {
+    const up = r.points > 0, n = Math.abs(r.points);
     const mark = h("i", { class: up ? "kp-up" : "kp-down" });
-    mark.style.width = `${(50 * Math.abs(r.points)) / most}%`;
+    mark.style.width = `${(50 * n) / most}%`;
     return h("li", {}, h("span", { class: `kp-points ${up ? "kp-up" : "kp-down"}`, "aria-hidden": "true" }, `${up ? "+" : "−"}${n}`),
       h("span", {}, r.text, h("span", { class: "kp-sr" }, ` ${up ? "raises" : "lowers"} it by ${n} point${n === 1 ? "" : "s"}.`)),
       h("span", { class: "kp-weight", "aria-hidden": "true" }, mark));
-  }));
+  });
+  return [h("p", { class: "kp-start" }, a.start), h("ol", { class: "kp-reasons" }, rows),
+    h("p", { class: "kp-sum" }, `${a.from} ${moved < 0 ? "−" : "+"} ${Math.abs(moved)} = ${a.to} of 100 campaigns like this.`)];
 }
 
 function curve({ title, values, p, now, p_now, log }, format) {
