@@ -280,8 +280,8 @@ class Feature:
     `columns` of a campaign that it is computed from (parted by blanks); `what` it is, in words;
     how to `compute` it from a `Launch`. If it is `falling`, the odds must not rise with it.
 
-    Without `compute` it is of another `kind`: learned (by the encoder, from outcomes), source
-    (which data a row is from) or category (ordinal encoding)."""
+    Without `compute` it is of another `kind`: learned (by the encoder, from outcomes) or
+    category (ordinal encoding)."""
 
     name: str
     input: str
@@ -417,7 +417,6 @@ FEATURES += [
 
 # %% ../nbs/21_inputs.ipynb #52a7d325
 FEATURES += [
-    Feature("published", "published", "", "whether of a random sample of all", kind="source"),
     Feature("category#", "category", "category parent", "the subcategory", kind="category"),
     Feature("parent#", "category", "parent", "the parent category", kind="category"),
     Feature("country#", "country", "country", "the country", kind="category"),

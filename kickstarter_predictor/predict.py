@@ -23,7 +23,7 @@ from .campaign import Campaign, known_fields, read_fields, to_campaign
 from .inputs import categorical_values, inputs, numbers, phrase
 from .features import encode_ordinals
 from kickstarter_predictor.models import (
-    About, Predictor, QUESTIONS, calibrated, load_predictor, shift_of,
+    About, Predictor, QUESTIONS, calibrated, crawl_shift, load_predictor,
 )
 
 pd = lazy("pandas")
@@ -77,21 +77,22 @@ def to_columns(campaigns: list[Campaign], about: About) -> dict[str, list]:
 def vectors(columns: Mapping, predictor: Predictor) -> np.ndarray:
     """The model matrix of `columns`: float32 (n, features), in the order of the model's names.
     Missing inputs are filled where the training data had no gaps, and values are cut to the limits
-    of the model. The column of ones is `published`: the target is all campaigns."""
+    of the model."""
     values, X, layout = categorical_values(columns), numbers(columns), predictor.layout
     learned = predictor.encoder(values, predictor.encoder.odds(columns), X[:, 0].astype(float))
     ordinals = encode_ordinals(values, layout.levels)
-    X = np.concatenate([X, learned, np.ones((len(X), 1), np.float32), ordinals], axis=1)
+    X = np.concatenate([X, learned, ordinals], axis=1)
     X = X.take(layout.at, axis=1)
     limited = np.minimum(np.maximum(X, layout.least), layout.most)
     return np.where(np.isnan(X), layout.fill, limited)
 
 # %% ../nbs/28_predict.ipynb #85f380c9
 def shifted(odds: np.ndarray, columns: Mapping, predictor: Predictor) -> np.ndarray:
-    """The log odds of the campaigns `columns`, shifted to the stated rates if the predictor has
-    them: float array (n,)."""
-    shift = predictor.about.shifts
-    return odds + shift_of(columns["parent"], shift) if shift else odds
+    """The log odds of the campaigns `columns`, with what a crawl's listing adds if the predictor
+    answers for a crawl by a model for all campaigns: float array (n,)."""
+    if predictor.target == predictor.about.question:
+        return odds
+    return odds + crawl_shift(columns, categorical_values(columns)["category"], predictor.about)
 
 # %% ../nbs/28_predict.ipynb #2e2ac093
 def contributions(predictor: Predictor, x: np.ndarray) -> tuple[float, dict[str, float]]:
@@ -108,22 +109,13 @@ def contributions(predictor: Predictor, x: np.ndarray) -> tuple[float, dict[str,
         odds = model(np.where(taken, x, typical))
         start, added = float(odds[0]), np.diff(odds)
     moved = dict(zip(names, added.tolist()))
-    return start + moved.pop("published", 0.0), moved
+    return start, moved
 
 # %% ../nbs/28_predict.ipynb #510d9b02
-def _target(predictor: Predictor) -> str:
-    "The target population that `predictor` answers for: one model may answer for both."
-    return predictor.about.question if predictor.about.question == "crawl" else getattr(
-        predictor, "target", "population"
-    )
-
-
 def _with_shift(moved: dict[str, float], columns: Mapping, predictor: Predictor) -> dict:
-    """What each input `moved`, with the shift of the one campaign in `columns`: to a crawl it is an
-    input of its own, to stated rates it is the category's."""
+    "What each input `moved`, and what the listing of a crawl adds to the campaign in `columns`."
     shift = float(shifted(np.zeros(1), columns, predictor)[0])
-    name = "source" if _target(predictor) == "crawl" else "category"
-    return moved | {name: moved.get(name, 0.0) + shift} if shift else moved
+    return moved | {"source": shift} if shift else moved
 
 # %% ../nbs/28_predict.ipynb #c3b30763
 @dataclass
@@ -246,16 +238,19 @@ def _category_note(parent, category, about: About) -> str | None:
 def notes(campaign: Campaign, columns: Mapping, about: About) -> list[str]:
     "What the model does not know about `campaign`, and what it assumes instead."
     lines = [_category_note(columns["parent"][0], columns["category"][0], about)]
-    country, training = campaign.country, about.training
+    country, largest = campaign.country, about.largest_goals
     if country and country not in about.levels["country"]:
         lines.append(f"country {country!r} is unknown to the model; it takes the overall rate")
     if campaign.created_at is None and "log_preparation" in about.fill:
         days = 10 ** about.fill["log_preparation"]
         lines.append(f"no creation date given; {days:.0f} days of preparation are assumed")
-    if training["overreach"] and columns["goal_usd"][0] > training["over_usd"]:
+    parent = columns["parent"][0]
+    most = largest.get(parent, largest.get("", np.inf))
+    if columns["goal_usd"][0] > most:
+        of = parent if parent in largest else "any category"
         lines.append(
-            f"few campaigns ask for more than ${training['over_usd']:,.0f}; for such a goal the "
-            "model rests in part on synthetic campaigns, which fail"
+            f"no campaign of {of} that the model knows reached more than ${most:,.0f}; beyond that "
+            "its answer falls to a hundredth at twice as much"
         )
     return [line for line in lines if line]
 
@@ -292,7 +287,7 @@ def predict(
     return Prediction(
         p, low, high, base["rate"], base_of, base["n"], start, why, which,
         notes(campaign, columns, about), about.version, about.family, predictor.place,
-        _target(predictor), about.data,
+        predictor.target, about.data,
     )
 
 # %% ../nbs/28_predict.ipynb #11266471

@@ -1,0 +1,172 @@
+"""What a person may rely on, one campaign at a time: properties of the packaged model's answers.
+
+The campaigns are made up: three a parent category, with names, blurbs, goals and histories of all kinds. A
+property holds for each of them; no test states what a single answer is."""
+
+import re
+from itertools import product
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import spearmanr
+
+from kickstarter_predictor.models import load_predictor
+from kickstarter_predictor.predict import predict, what_if
+
+TITLES = {
+    "Art": ("Public Art", "A mural for Elm Street"), "Comics": ("Graphic Novels", "Paper Moons: issue one"),
+    "Crafts": ("Woodworking", "Hand-carved spoons"), "Dance": ("Performances", "Tides, an evening of dance"),
+    "Design": ("Product Design", "The quiet desk lamp"), "Fashion": ("Accessories", "Belts from fire hoses"),
+    "Film & Video": ("Documentary", "The last ferry"), "Food": ("Restaurants", "A bakery in the old station"),
+    "Games": ("Tabletop Games", "Fog & Lanterns: a card game"), "Journalism": ("Audio", "Voices of the harbour"),
+    "Music": ("Indie Rock", "Our second album"), "Photography": ("Photobooks", "Ten winters: a photo book"),
+    "Publishing": ("Fiction", "The lighthouse keeper's notes, a novel"),
+    "Technology": ("Gadgets", "A pocket weather station"), "Theater": ("Plays", "Hamlet in the park"),
+}
+BLURB = "Help us finish what we have worked on for two years: everything is ready but the last step."
+MORE = [
+    {"goal": 4000, "days": 30},
+    {"goal": 15_000, "days": 35, "blurb": BLURB, "video": True, "country": "US"},
+    {"goal": 60_000, "days": 60, "blurb": BLURB, "video": False, "country": "GB", "currency": "GBP",
+     "created_at": "2016-01-05", "earlier_campaigns": 2, "earlier_successes": 1},
+]
+CAMPAIGNS = [
+    {"name": name, "category": category, "parent": parent, "launched_at": "2016-03-08"} | more
+    for (parent, (category, name)), more in product(TITLES.items(), MORE)
+]
+every_campaign = pytest.mark.parametrize(
+    "campaign", CAMPAIGNS, ids=[f"{c['parent']}-{c['goal']}" for c in CAMPAIGNS]
+)
+
+
+@pytest.fixture(scope="module")
+def predictor():
+    return load_predictor("packaged")
+
+
+@pytest.fixture(scope="module")
+def probability(predictor):
+    return lambda campaign, **change: predict(campaign | change, predictor, with_reasons=False).probability
+
+
+def test_there_are_campaigns_of_all_kinds(predictor):
+    assert len(CAMPAIGNS) >= 40
+    assert {c["parent"] for c in CAMPAIGNS} == {*predictor.about.base_rates["parent"]}
+
+
+@every_campaign
+def test_never_rises_with_the_goal(campaign, predictor):
+    goals = sorted({
+        *np.geomspace(1, 1e9, 160).round(2), *(x for k in range(1, 10) for x in (10**k - 1, 10**k)),
+        14_999, 15_000, 15_001, 49_999, 50_000, 50_001, 12_345, 7_777
+    })
+    p = what_if(campaign, "goal", goals, predictor).to_numpy()
+    assert (np.diff(p) <= 1e-9).all()
+
+
+@every_campaign
+def test_a_goal_of_which_nobody_reached_half_has_a_chance_of_a_hundredth(campaign, predictor):
+    about = predictor.about
+    rate = about.usd_rates[campaign.get("currency", "USD")]
+    goal = 2.001 * about.largest_goals[campaign["parent"]] / rate
+    answer = predict(campaign | {"goal": goal}, predictor)
+    assert answer.probability <= 0.01
+    assert any("no campaign of" in note for note in answer.notes)
+
+
+@every_campaign
+def test_a_day_more_changes_little(campaign, predictor):
+    p = what_if(campaign, "days", range(1, 61), predictor).to_numpy()
+    assert np.abs(np.diff(p)).max() <= 0.03
+
+
+@every_campaign
+def test_the_hour_changes_little(campaign, predictor):
+    times = [f"2016-03-08T{h:02}:{m:02}" for h in range(24) for m in (0, 7)]
+    p = [*what_if(campaign, "launched_at", [*times, "2016-03-08"], predictor)]
+    assert max(p) - min(p) <= 0.03
+
+
+@every_campaign
+def test_rises_with_earlier_successes(campaign, probability):
+    given = lambda n: probability(campaign, earlier_campaigns=n, earlier_successes=n)
+    p = [given(n) for n in (0, 1, 2, 3, 5, 10, 20)]
+    assert (np.diff(p) >= 0).all()
+    assert p[3] > p[1] > p[0]
+
+
+def test_earlier_successes_are_worth_what_they_are(probability):
+    given = lambda n: np.mean([
+        probability(c, earlier_campaigns=n, earlier_successes=n) for c in CAMPAIGNS
+    ])
+    none, one, three = map(given, (0, 1, 3))
+    assert 0.2 <= one - none <= 0.5
+    assert 0.02 <= three - one <= 0.2
+
+
+@every_campaign
+def test_a_failure_more_does_not_help(campaign, probability):
+    p = [probability(campaign, earlier_campaigns=n, earlier_successes=1) for n in (1, 2, 4, 8)]
+    assert (np.diff(p) <= 0).all()
+
+
+@every_campaign
+@pytest.mark.parametrize("field, values", [
+    ("blurb", [BLURB, "A film.", "Buy my stuff now please because I need money for many things quickly."]),
+    ("video", [True, False]), ("staff_pick", [True, False]),
+    ("created_at", ["2016-03-07", "2016-02-01", "2015-11-01", "2014-01-01"]),
+])
+def test_leaving_out_is_within_what_giving_can_do(campaign, field, values, probability):
+    without = probability(campaign, **{field: None})
+    each = [probability(campaign, **{field: value}) for value in values]
+    assert min(each) - 1e-9 <= without <= max(each) + 1e-9
+
+
+@every_campaign
+def test_a_blurb_of_junk_is_worth_no_more_than_none(campaign, probability):
+    none = probability(campaign, blurb=None)
+    for junk in ("a", "A film.", "Fund me!", "album album album album album album album album"):
+        assert probability(campaign, blurb=junk) <= none + 1e-9, junk
+
+
+@every_campaign
+def test_writing_it_otherwise_changes_little(campaign, probability):
+    p = probability(campaign)
+    for change in (str.upper, str.lower, lambda text: text + ".", lambda text: text.replace("'", "’")):
+        texts = {f: change(campaign[f]) for f in ("name", "blurb") if f in campaign}
+        assert abs(probability(campaign, **texts) - p) <= 0.02
+
+
+def test_the_order_of_categories_is_that_of_their_rates(predictor, probability):
+    rates = predictor.about.base_rates["parent"]
+    for campaign in CAMPAIGNS[::7]:
+        p = {parent: probability(campaign, parent=parent, category=None) for parent in rates}
+        assert spearmanr([rates[k]["rate"] for k in rates], [*p.values()]).statistic >= 0.8
+
+
+@every_campaign
+def test_reasons_sum_to_the_answer(campaign, predictor):
+    answer = predict(campaign, predictor)
+    points = sum(reason.points for reason in answer.reasons)
+    assert abs(points - 100 * (answer.probability - answer.start)) < 1e-6
+    assert all(abs(reason.points) >= 0.5 for reason in answer.reasons if reason.input != "other")
+
+
+def test_the_start_is_the_same_for_all(predictor):
+    starts = {round(predict(campaign, predictor).start, 6) for campaign in CAMPAIGNS}
+    assert len(starts) == 1
+    assert 0.2 < starts.pop() < 0.6
+
+
+def test_a_prediction_alone_and_in_a_table_is_the_same(predictor, probability):
+    from kickstarter_predictor.predict import predict_many
+
+    table = predict_many(pd.DataFrame(CAMPAIGNS), predictor)["probability"].to_numpy()
+    assert np.allclose(table, [probability(c) for c in CAMPAIGNS], atol=1e-6)
+
+
+def test_words_that_count_stand_in_the_text(predictor):
+    campaign = CAMPAIGNS[1]
+    for word in predict(campaign, predictor).words:
+        assert re.search(re.escape(word.word), campaign[word.text], re.I)
