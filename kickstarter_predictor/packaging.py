@@ -53,7 +53,7 @@ def evidence_of(results: Path) -> dict:
     evidence = {"n": n, "gains": features["gains"], "leaks": features["leaks"]}
     return round_evidence(evidence | {key: metrics[key] for key in _KEPT})
 
-# %% ../nbs/52_packaging.ipynb #11b594f9
+# %% ../nbs/52_packaging.ipynb #bf988c18
 _GIVES = {
     "blurb": lambda c: c["blurb"].fillna("").str.strip() != "",
     "category": lambda c: c["category"].notna(),
@@ -85,7 +85,7 @@ def by_source(campaigns: pd.DataFrame) -> dict[str, np.ndarray]:
     source = campaigns["run_id"].fillna("unknown").str[:22]
     return {name: (source == name).to_numpy(bool) for name in sorted(source.unique())}
 
-# %% ../nbs/52_packaging.ipynb #b21eb2c1
+# %% ../nbs/52_packaging.ipynb #53a0da6f
 def curves(y, p) -> dict[str, dict]:
     "`roc`, `precision_recall` and `calibration` of the probabilities `p` (n,), for `plot_curves`."
     return {
@@ -115,7 +115,7 @@ def evidence_of_all(
         "curves": {name: curves(y[rows], p[rows]) for name, rows in drawn.items()},
     })
 
-# %% ../nbs/52_packaging.ipynb #065f4d10
+# %% ../nbs/52_packaging.ipynb #8d1b869c
 def _importance(sizes: np.ndarray, names: list[str], weights: np.ndarray) -> dict[str, dict]:
     "Weighted means of the columns of `sizes` (n, k), and 95 % of those by `weights` (B, n)."
     mean = sizes.mean(axis=0)
@@ -143,7 +143,7 @@ def feature_importance(
     by_input = _importance(inputs.abs().to_numpy(), [*inputs], weights)
     return round_evidence({"n": n, "inputs": by_input, "features": by_feature})
 
-# %% ../nbs/52_packaging.ipynb #12484d74
+# %% ../nbs/52_packaging.ipynb #f2b5ac23
 MIN_ROWS = 20  # of a bin that may leave the machine
 
 
@@ -161,7 +161,7 @@ def _bins_of(values: np.ndarray, bins: int) -> list[np.ndarray]:
             parts.append(part)
     return [part for part in parts if len(part) >= MIN_ROWS]
 
-# %% ../nbs/52_packaging.ipynb #a3b77b7e
+# %% ../nbs/52_packaging.ipynb #521bbd1a
 def _summary(value: float | None, contribution: np.ndarray) -> dict:
     low, high = np.quantile(contribution, [0.1, 0.9])
     figures = (value, contribution.mean(), low, high)
@@ -187,7 +187,7 @@ def shap_summary(
             table[name].append(_summary(None, shares[missing]))
     return round_evidence({"n": len(X), "features": {k: v for k, v in table.items() if v}})
 
-# %% ../nbs/52_packaging.ipynb #bb15b06e
+# %% ../nbs/52_packaging.ipynb #87c1522f
 def _in_month(campaigns: pd.DataFrame, month: int) -> pd.DataFrame:
     "`campaigns` launched in `month` (1 to 12) of the same year, on days up to the 28th."
     launch = campaigns["launched_at"]
@@ -218,7 +218,7 @@ def with_value(campaigns: pd.DataFrame, field: str, value) -> pd.DataFrame:
     campaigns), `launch month` (1 to 12), `parent` (of no subcategory), or any column."""
     return _SET.get(field, lambda c, v: c.assign(**{field: v}))(campaigns, value)
 
-# %% ../nbs/52_packaging.ipynb #30d5d85a
+# %% ../nbs/52_packaging.ipynb #85eda4c9
 def partial_dependence(
     probabilities: Callable[[pd.DataFrame], np.ndarray], campaigns: pd.DataFrame, field: str,
     values: Iterable, max_rows: int = 1000, seed: int = 0
@@ -227,9 +227,9 @@ def partial_dependence(
     with `field` set to each of the `values`, by `with_value`: {"field", "n", "values", "mean",
     "low", "high"}; on a random sample of at most `max_rows` `campaigns`.
 
-    ValueError for fewer than `MIN_ROWS` campaigns."""
+    InputError for fewer than `MIN_ROWS` campaigns."""
     if len(campaigns) < MIN_ROWS:
-        raise ValueError(f"partial_dependence: needs {MIN_ROWS} campaigns, not {len(campaigns)}")
+        raise InputError(f"partial_dependence: needs {MIN_ROWS} campaigns, not {len(campaigns)}")
     sample, values = campaigns.sample(min(max_rows, len(campaigns)), random_state=seed), [*values]
     answers = [np.asarray(probabilities(with_value(sample, field, v)), float) for v in values]
     low, high = np.quantile(answers, [0.1, 0.9], axis=1)
@@ -239,7 +239,7 @@ def partial_dependence(
         **{k: line.round(4).tolist() for k, line in lines.items()}
     }
 
-# %% ../nbs/52_packaging.ipynb #d987b2e2
+# %% ../nbs/52_packaging.ipynb #a8352d02
 def _run(study, trial, objective: Callable, space: Callable) -> float:
     "The mean log loss over the folds; pruned on the way if `objective` yields them one by one."
     scores, losses = [], objective(space(trial))
@@ -257,7 +257,7 @@ def _plain(value, digits: int = 5):
     value = value.item() if hasattr(value, "item") else value
     return float(f"{value:.{digits}g}") if isinstance(value, float) else value
 
-# %% ../nbs/52_packaging.ipynb #151aadfe
+# %% ../nbs/52_packaging.ipynb #0d8c16e7
 def _history(trials: list) -> list[dict]:
     "Number, state, loss (of the folds it saw) and the best loss so far of each trial."
     rows, best = [], np.inf
@@ -280,7 +280,7 @@ def _parameter_importance(study, complete: list, seed: int) -> dict[str, float]:
     importance = optuna.importance.get_param_importances(study, evaluator=evaluator)
     return {name: _plain(float(value)) for name, value in importance.items()}
 
-# %% ../nbs/52_packaging.ipynb #711f7bc8
+# %% ../nbs/52_packaging.ipynb #cbd1ea5d
 def search(
     objective: Callable[[dict], Iterable[float]], space: Callable[[optuna.Trial], dict],
     trials: int = 100, seed: int = 0, n_jobs: int = 1, start: dict | None = None
