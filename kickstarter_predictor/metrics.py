@@ -14,8 +14,9 @@ from .core import lazy
 pd = lazy("pandas")
 
 # %% auto #0
-__all__ = ['pd', 'auc', 'calibration', 'calibration_error', 'expected_calibration_error', 'metrics', 'wilson', 'weighted_auc',
-           'bootstrap_interval', 'auc_spread', 'expected_auc']
+__all__ = ['pd', 'EVERYTHING', 'auc', 'calibration', 'calibration_error', 'expected_calibration_error', 'metrics', 'wilson',
+           'weighted_auc', 'bootstrap_interval', 'auc_spread', 'expected_auc', 'roc_points', 'precision_recall_points',
+           'reliability_at_extremes', 'figures_by']
 
 # %% ../nbs/04_metrics.ipynb #b01508ae
 def _twice_below(values, others) -> np.ndarray:
@@ -149,3 +150,83 @@ def expected_auc(p) -> tuple[float, float]:
     value = ((p * below).sum() + 0.5 * (p * (1 - p)).sum()) / (up * down)
     influence = (below - above - value * (down - up)) / (up * down)
     return float(value), float(np.sqrt((p * (1 - p) * influence**2).sum()))
+
+# %% ../nbs/04_metrics.ipynb #97dd9656
+def _counts_above(y, p) -> tuple[np.ndarray, np.ndarray]:
+    "The numbers of successes and of failures at or above each distinct `p`, highest first."
+    y, p = np.asarray(y, bool), np.asarray(p, float)
+    order = np.argsort(-p, kind="stable")
+    last = np.append(np.flatnonzero(np.diff(p[order])), len(p) - 1)  # of each tie
+    return np.cumsum(y[order])[last], np.cumsum(~y[order])[last]
+
+
+def _thinned(path: np.ndarray, n: int) -> np.ndarray:
+    "At most `n` indices, about equally far apart on the growing `path`, its ends among them."
+    at = np.searchsorted(path, np.linspace(path[0], path[-1], n))
+    return np.unique([0, *at.clip(0, len(path) - 1)[1:-1], len(path) - 1])
+
+# %% ../nbs/04_metrics.ipynb #d9bdf34a
+def roc_points(y, p, n: int = 50) -> dict[str, list[float]]:
+    """At most `n` points of the ROC curve, from (0, 0) to (1, 1), to four digits: `fpr` (false
+    positive rate) and `tpr` (true positive rate, of the successes), neither ever falling.
+
+    ValueError if `y` (n,) holds one outcome only."""
+    if len(set(np.asarray(y, bool))) < 2:
+        raise ValueError("roc_points: needs both outcomes")
+    up, down = (np.append(0, counts) / counts[-1] for counts in _counts_above(y, p))
+    kept = _thinned(up + down, n)
+    return {"fpr": down[kept].round(4).tolist(), "tpr": up[kept].round(4).tolist()}
+
+# %% ../nbs/04_metrics.ipynb #820d9a59
+def precision_recall_points(y, p, n: int = 50) -> dict[str, list[float]]:
+    """At most `n` points of the precision-recall curve, to four digits: `recall` (of the
+    successes), which never falls, and `precision`; the first is that of the highest `p`, the last
+    that of all campaigns. ValueError if `y` (n,) holds no success."""
+    up, down = _counts_above(y, p)
+    if not up[-1]:
+        raise ValueError("precision_recall_points: needs a success")
+    kept = _thinned(up / up[-1], n)
+    recall, precision = up[kept] / up[-1], up[kept] / (up + down)[kept]
+    return {"recall": recall.round(4).tolist(), "precision": precision.round(4).tolist()}
+
+# %% ../nbs/04_metrics.ipynb #1ebd0360
+def reliability_at_extremes(y, p, low: float = 0.05, high: float = 0.95) -> dict[str, dict]:
+    """For the campaigns with `p` below `low` and below twice that, above `high` and above as much
+    less: n, mean `predicted`, `observed` success and its 95 % interval by Wilson (`low`, `high`);
+    where there is no campaign, n = 0 alone."""
+    y, p = np.asarray(y, float), np.asarray(p, float)
+    groups = {f"below {100 * at:g} %": p < at for at in (low, 2 * low)}
+    groups |= {f"above {100 * at:g} %": p > at for at in (round(2 * high - 1, 9), high)}
+    table = {}
+    for name, of_group in groups.items():
+        table[name] = {"n": int(of_group.sum())}
+        if of_group.any():
+            interval = map(float, wilson(y[of_group].sum(), of_group.sum()))
+            rates = {"predicted": float(p[of_group].mean()), "observed": float(y[of_group].mean())}
+            table[name] |= rates | dict(zip(("low", "high"), interval))
+    return table
+
+# %% ../nbs/04_metrics.ipynb #c124dc68
+EVERYTHING = "everything a form gives"  # the group of campaigns whose figures are quoted first
+
+
+def figures_by(y, p, groups: dict[str, np.ndarray]) -> dict[str, dict[str, float]]:
+    """For each of the `groups` {name: bool array (n,)}: n, `base_rate`, mean `predicted`, `auc` with
+    its standard error `auc_se` and 95 % interval by DeLong (`low`, `high`), `calibration_error` (15
+    equal-mass bins) and `expected_calibration_error`, under perfect calibration.
+
+    Groups with fewer than two successes or two failures are left out: they have no interval."""
+    y, p, table = np.asarray(y, int), np.asarray(p, float), {}
+    for name, of_group in groups.items():
+        y_of, p_of = y[of_group], p[of_group]
+        if np.bincount(y_of, minlength=2).min() < 2:
+            continue
+        value, se = auc_spread(y_of, p_of)
+        table[name] = {
+            "n": len(y_of), "base_rate": float(y_of.mean()), "predicted": float(p_of.mean()),
+            "auc": value, "auc_se": se,
+            "low": max(value - 1.96 * se, 0.0), "high": min(value + 1.96 * se, 1.0),
+            "calibration_error": calibration_error(y_of, p_of),
+            "expected_calibration_error": expected_calibration_error(p_of),
+        }
+    return table
