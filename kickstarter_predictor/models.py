@@ -134,7 +134,7 @@ def calibrated(scores, calibrator: dict):
     "The probability that `calibrator` makes of the log odds `scores`, a float or an array."
     return sigmoid(calibrator["slope"] * clip(scores, 10.0) + calibrator["intercept"])
 
-# %% ../nbs/24_models.ipynb #ef8b682b
+# %% ../nbs/24_models.ipynb #091f1519
 class Curve(TypedDict):
     """What `feature` adds to the log odds: `values` at the rising `knots`, straight lines between,
     level beyond, and 0 where it is missing."""
@@ -148,7 +148,7 @@ def curve_at(curve: Curve, x: np.ndarray) -> np.ndarray:
     "What `curve` adds at each of `x` (NaN: missing): float array (n,)."
     return np.nan_to_num(np.interp(x, curve["knots"], curve["values"]))
 
-# %% ../nbs/24_models.ipynb #64a8098e
+# %% ../nbs/24_models.ipynb #eb09e90c
 _HUNDREDTH = -math.log(99)  # the log odds of 1 %
 
 
@@ -158,7 +158,7 @@ def ceiling(log_goal: np.ndarray, log_largest: np.ndarray) -> np.ndarray:
     doublings = (log_goal - log_largest) / math.log10(2)
     return np.where(doublings > 0, _HUNDREDTH - 8 * (doublings - 1), np.inf)
 
-# %% ../nbs/24_models.ipynb #c59cb5c4
+# %% ../nbs/24_models.ipynb #a42121a6
 @dataclass
 class Additive:
     """`intercept` + `slope` * `trees` of the first columns + `curves` of the others, at most the
@@ -415,11 +415,13 @@ def layout(about: About) -> Layout:
         np.array([unique.index(i) for i in input_names]),
     )
 
-# %% ../nbs/24_models.ipynb #d1575e01
+# %% ../nbs/24_models.ipynb #202a5f00
 GIVEN = ["category", "blurb", "preparation_days", "earlier_campaigns", "staff_pick", "video"]
 
 
-def crawl_shift(columns: Mapping[str, Sequence], category: Sequence[str], about: About) -> np.ndarray:
+def crawl_shift(
+    columns: Mapping[str, Sequence], category: Sequence[str], about: About
+) -> np.ndarray:
     """What the listing of a crawl adds to the log odds of each campaign of `columns` with its
     `category` (Parent/Category): of the crawl whose records give most nearly the same inputs."""
     known = lambda value: value is not None and value == value
@@ -488,7 +490,7 @@ class Predictor:
     def layout(self) -> Layout:
         return layout(self.about)
 
-# %% ../nbs/24_models.ipynb #a7a53a86
+# %% ../nbs/24_models.ipynb #88807dfa
 def _to_serving_model(about: About, files: Mapping[str, bytes]) -> Model | Trees | Additive:
     "The model that `about` and its `files` hold, without XGBoost's package where it has one booster."
     if about.family != Additive.family:

@@ -5,23 +5,33 @@
 # %% auto #0
 __all__ = ['log', 'MIN_ROWS', 'LIMIT', 'round_evidence', 'evidence_of', 'by_what_was_given', 'by_source', 'curves',
            'evidence_of_all', 'feature_importance', 'shap_summary', 'with_value', 'partial_dependence', 'search',
-           'pack', 'main']
+           'trees_space', 'search_trees', 'pack', 'rows_of', 'evidence_of_population', 'settings', 'main']
 
 # %% ../nbs/52_packaging.ipynb #68b580f0
 import argparse, json, shutil, sys, tempfile
 from pathlib import Path
-from typing import Callable, Iterable
+from typing import Callable, Iterable, Sequence
 
 import numpy as np, optuna, pandas as pd
 from optuna.trial import TrialState
+from sklearn.metrics import log_loss
 
-from .core import InputError, atomic_folder, command, is_command, logger, root
+from kickstarter_predictor.core import (
+    InputError, atomic_folder, command, is_command, logger, param, root,
+)
+from .features import feature_table
+from .inputs import input_of, inputs
 from kickstarter_predictor.metrics import (
     EVERYTHING, calibration, figures_by, precision_recall_points, reliability_at_extremes,
     roc_points,
 )
 from .storage import seal
 from .model_card import auc_text, card
+from .models import load_predictor, sigmoid
+from kickstarter_predictor.population import (
+    Rows, SETTINGS, fold_of_trees, in_single_outcome_subcategory, of_source, to_rows,
+)
+from .predict import score, vectors
 from .scratch import run_elsewhere
 
 log = logger("packaging")
@@ -151,7 +161,8 @@ def _bins_of(values: np.ndarray, bins: int) -> list[np.ndarray]:
     """The rows of `values` without a gap in at most `bins` quantile bins, equal values together, of
     at least `MIN_ROWS` each."""
     rows = np.flatnonzero(~np.isnan(values))
-    edges = np.unique(np.quantile(values[rows], np.linspace(0, 1, bins + 1)[1:])) if len(rows) else []
+    edges = np.unique(np.quantile(values[rows],
+                                  np.linspace(0, 1, bins + 1)[1:])) if len(rows) else []
     of_row, parts = np.searchsorted(edges, values[rows]), []
     for k in range(len(edges)):
         part = rows[of_row == k]
@@ -165,7 +176,11 @@ def _bins_of(values: np.ndarray, bins: int) -> list[np.ndarray]:
 def _summary(value: float | None, contribution: np.ndarray) -> dict:
     low, high = np.quantile(contribution, [0.1, 0.9])
     figures = (value, contribution.mean(), low, high)
-    numbers = {k: float(v) for k, v in zip(("value", "mean", "low", "high"), figures) if v is not None}
+    numbers = {
+        k: float(v)
+        for k, v in zip(("value", "mean", "low", "high"), figures)
+        if v is not None
+    }
     return {"n": len(contribution), **numbers}
 
 
@@ -314,6 +329,37 @@ def search(
         "importance": _parameter_importance(study, complete, seed),
     }
 
+# %% ../nbs/52_packaging.ipynb #2ff69031
+def trees_space(trial: optuna.Trial) -> dict:
+    "Settings of the population's trees, by their scikit-learn names."
+    return {
+        "n_estimators": trial.suggest_int("n_estimators", 150, 600, step=50),
+        "learning_rate": trial.suggest_float("learning_rate", 0.02, 0.15, log=True),
+        "max_depth": trial.suggest_int("max_depth", 3, 7),
+        "min_child_weight": trial.suggest_float("min_child_weight", 1, 60, log=True),
+        "subsample": trial.suggest_float("subsample", 0.5, 1),
+        "colsample_bytree": trial.suggest_float("colsample_bytree", 0.3, 1),
+        "reg_lambda": trial.suggest_float("reg_lambda", 0.5, 50, log=True),
+    }
+
+# %% ../nbs/52_packaging.ipynb #b9c97a78
+def search_trees(
+    rows: Rows, start: dict = SETTINGS, trials: int = 100, folds: Sequence[int] = (0, 1, 2),
+    seed: int = 0, threads: int = 2
+) -> dict:
+    """`search` for the settings of the trees that `rows` are fitted by, judged on the random sample
+    in each of `folds`."""
+
+    def objective(settings: dict) -> Iterable[float]:
+        for k in folds:
+            odds = fold_of_trees(rows, k, settings, seed, threads)
+            judged = rows.random[rows.fold == k]
+            yield log_loss(rows.y[rows.fold == k][judged], sigmoid(odds[judged]))
+
+    return search(objective, trees_space, trials, seed, start=start) | {
+        "judged on": int((rows.random & np.isin(rows.fold, folds)).sum())
+    }
+
 # %% ../nbs/52_packaging.ipynb #62071aa1
 LIMIT = 3_000_000  # bytes of the packaged model
 _OURS = ("*booster.ubj", "*arrays.npz", "model_card.md", "evidence.json", "reference.json")
@@ -347,6 +393,57 @@ def pack(folder: Path, target: Path, evidence: dict | None = None) -> dict:
         seal(part)
     return about
 
+# %% ../nbs/52_packaging.ipynb #f30e55cc
+def rows_of(campaigns: pd.DataFrame, n_jobs: int = 2) -> Rows:
+    "The `campaigns` as the stage population fits them, by its parameters in params.yaml."
+    p = {name: param(f"population.{name}") for name in (
+        "random", "partial", "rates", "min_rows", "bits", "epochs", "seed", "partial_weight"
+    )}
+    run = campaigns["run_id"].fillna("unknown").str[:22]
+    of_all, of_part = (of_source(campaigns["run_id"], p[name]) for name in ("random", "partial"))
+    single = in_single_outcome_subcategory(campaigns, of_all | of_part, p["min_rows"])
+    features, _ = feature_table(
+        campaigns, bits=p["bits"], n_jobs=n_jobs, inner_folds=3, seed=p["seed"],
+        epochs=p["epochs"], rated=of_all, source=run
+    )
+    return to_rows(features, run, of_all, of_part, single, p["rates"], p["partial_weight"])
+
+# %% ../nbs/52_packaging.ipynb #5f8e7a4e
+_VARIED = {
+    "goal": [int(g) for g in np.geomspace(100, 1e6, 17)], "days": [*range(5, 61, 5)],
+    "earlier_successes": [0, 1, 2, 3, 5, 10], "launch month": [*range(1, 13)], "parent": [
+        "Art", "Comics", "Crafts", "Dance", "Design", "Fashion", "Film & Video", "Food", "Games",
+        "Journalism", "Music", "Photography", "Publishing", "Technology", "Theater"
+    ],
+}
+
+
+def evidence_of_population(results: Path, sample: int = 4000, seed: int = 0) -> dict:
+    """What the run with the folder `results`/artifacts measured of the model for all campaigns, out
+    of fold (`evidence_of_all`), and how the final model uses its inputs, on a random `sample` of
+    the campaigns it learned from: aggregates only."""
+    artifacts = Path(results) / "artifacts"
+    campaigns, scores = (
+        pd.read_parquet(artifacts / f"{name}.parquet") for name in ("campaigns", "population")
+    )
+    listed = sigmoid(scores["listed"].to_numpy())
+    of_all = scores["random"].to_numpy(bool)
+    evidence = evidence_of_all(
+        scores["success"], sigmoid(scores["population"].to_numpy()), campaigns, of_all, listed
+    )
+    predictor = load_predictor(artifacts / "model")
+    some = campaigns[of_all].sample(min(sample, of_all.sum()), random_state=seed)
+    X, names = vectors(inputs(some), predictor), predictor.about.names
+    moved = predictor.model.contributions(X)
+    answers = lambda frame: score(inputs(frame), predictor)
+    return evidence | round_evidence({
+        "importance": feature_importance(moved, names, input_of),
+        "shap": shap_summary(X, moved, names),
+        "partial_dependence": [
+            partial_dependence(answers, some, field, values) for field, values in _VARIED.items()
+        ],
+    })
+
 # %% ../nbs/52_packaging.ipynb #1131d055
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
@@ -359,7 +456,32 @@ def _parser() -> argparse.ArgumentParser:
         "--alone", nargs="*", default=[],
         help="of these, files to evaluate on their own as well, for the evidence"
     )
+    parser.add_argument("--trials", type=int, default=100, help="of the search for the settings")
     return parser
+
+# %% ../nbs/52_packaging.ipynb #5da9eef4
+def settings() -> dict:
+    "The settings of the population's trees in params.yaml, by their scikit-learn names."
+    names = {"n_estimators": "trees", "max_depth": "depth", "colsample_bytree": "colsample"}
+    return {name: param(f"population.{names.get(name, name)}") for name in SETTINGS}
+
+
+def _report(about: dict, evidence: dict) -> None:
+    "Print what was measured, and what the search found."
+    for name, run in evidence.items():
+        if name != "population":
+            auc = auc_text(run["protocols"]["shuffled"]["families"][run["chosen"]])
+            print(f"{name}: {run['chosen']}, cross-validated AUC {auc} (n = {run['n']:,})")
+    for source, f in (about["figures"] | about["as_listed"]).items():
+        print(
+            f"{source}: AUC {f['auc']:.4f} ± {f['auc_sd']:.4f}, "
+            f"calibration error {f['calibration_error']:.4f} (n = {f['n']:,})"
+        )
+    found = evidence["population"]["search"]
+    print(
+        f"search: log loss {found['start']:g} with the settings of params.yaml, "
+        f"{found['best']['loss']:g} with {found['best']['settings']}"
+    )
 
 # %% ../nbs/52_packaging.ipynb #ac9363ec
 @command("packaging")
@@ -367,21 +489,18 @@ def main(argv: list[str] | None = None) -> int:
     "`python -m kickstarter_predictor.packaging --data SNAPSHOTS`: train the packaged model anew."
     args, evidence = _parser().parse_args(argv), {}
     with tempfile.TemporaryDirectory() as tmp:
-        alone = {Path(file).name.split(".")[0]: file for file in args.alone}
-        for name, data in {"all": args.data, **alone}.items():
-            until = ["evaluate", "population"] if name == "all" else ["evaluate"]
-            run_elsewhere(data, str(Path(tmp) / name), until=until)
+        every = Path(tmp) / "all"
+        run_elsewhere(args.data, str(every), until=["population"])
+        evidence["population"] = evidence_of_population(every)
+        rows = rows_of(pd.read_parquet(every / "artifacts" / "campaigns.parquet"))
+        evidence["population"]["search"] = search_trees(rows, settings(), args.trials)
+        for file in args.alone:
+            name = Path(file).name.split(".")[0]
+            run_elsewhere(file, str(Path(tmp) / name), until=["evaluate"])
             evidence[name] = evidence_of(Path(tmp) / name)
-        model = Path(tmp) / "all" / "artifacts" / "model" / "population"
+        model = every / "artifacts" / "model" / "population"
         about = pack(model, root() / "kickstarter_predictor" / "packaged", evidence)
-    for name, run in evidence.items():
-        auc = auc_text(run["protocols"]["shuffled"]["families"][run["chosen"]])
-        print(f"{name}: {run['chosen']}, cross-validated AUC {auc} (n = {run['n']:,})")
-    for source, f in about["figures"].items():
-        print(
-            f"{source}: AUC {f['auc']:.4f} ± {f['auc_sd']:.4f}, "
-            f"calibration error {f['calibration_error']:.4f} (n = {f['n']:,})"
-        )
+    _report(about, evidence)
     return 0
 
 # %% ../nbs/52_packaging.ipynb #9b6c03e3
