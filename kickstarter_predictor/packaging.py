@@ -53,7 +53,7 @@ def evidence_of(results: Path) -> dict:
     evidence = {"n": n, "gains": features["gains"], "leaks": features["leaks"]}
     return round_evidence(evidence | {key: metrics[key] for key in _KEPT})
 
-# %% ../nbs/52_packaging.ipynb #bf988c18
+# %% ../nbs/52_packaging.ipynb #a7ab66c1
 _GIVES = {
     "blurb": lambda c: c["blurb"].fillna("").str.strip() != "",
     "category": lambda c: c["category"].notna(),
@@ -85,7 +85,7 @@ def by_source(campaigns: pd.DataFrame) -> dict[str, np.ndarray]:
     source = campaigns["run_id"].fillna("unknown").str[:22]
     return {name: (source == name).to_numpy(bool) for name in sorted(source.unique())}
 
-# %% ../nbs/52_packaging.ipynb #53a0da6f
+# %% ../nbs/52_packaging.ipynb #30903969
 def curves(y, p) -> dict[str, dict]:
     "`roc`, `precision_recall` and `calibration` of the probabilities `p` (n,), for `plot_curves`."
     return {
@@ -115,7 +115,7 @@ def evidence_of_all(
         "curves": {name: curves(y[rows], p[rows]) for name, rows in drawn.items()},
     })
 
-# %% ../nbs/52_packaging.ipynb #8d1b869c
+# %% ../nbs/52_packaging.ipynb #0a22af60
 def _importance(sizes: np.ndarray, names: list[str], weights: np.ndarray) -> dict[str, dict]:
     "Weighted means of the columns of `sizes` (n, k), and 95 % of those by `weights` (B, n)."
     mean = sizes.mean(axis=0)
@@ -143,7 +143,7 @@ def feature_importance(
     by_input = _importance(inputs.abs().to_numpy(), [*inputs], weights)
     return round_evidence({"n": n, "inputs": by_input, "features": by_feature})
 
-# %% ../nbs/52_packaging.ipynb #f2b5ac23
+# %% ../nbs/52_packaging.ipynb #56b193ce
 MIN_ROWS = 20  # of a bin that may leave the machine
 
 
@@ -161,7 +161,7 @@ def _bins_of(values: np.ndarray, bins: int) -> list[np.ndarray]:
             parts.append(part)
     return [part for part in parts if len(part) >= MIN_ROWS]
 
-# %% ../nbs/52_packaging.ipynb #521bbd1a
+# %% ../nbs/52_packaging.ipynb #fa0818f7
 def _summary(value: float | None, contribution: np.ndarray) -> dict:
     low, high = np.quantile(contribution, [0.1, 0.9])
     figures = (value, contribution.mean(), low, high)
@@ -187,7 +187,7 @@ def shap_summary(
             table[name].append(_summary(None, shares[missing]))
     return round_evidence({"n": len(X), "features": {k: v for k, v in table.items() if v}})
 
-# %% ../nbs/52_packaging.ipynb #87c1522f
+# %% ../nbs/52_packaging.ipynb #056424a5
 def _in_month(campaigns: pd.DataFrame, month: int) -> pd.DataFrame:
     "`campaigns` launched in `month` (1 to 12) of the same year, on days up to the 28th."
     launch = campaigns["launched_at"]
@@ -218,7 +218,7 @@ def with_value(campaigns: pd.DataFrame, field: str, value) -> pd.DataFrame:
     campaigns), `launch month` (1 to 12), `parent` (of no subcategory), or any column."""
     return _SET.get(field, lambda c, v: c.assign(**{field: v}))(campaigns, value)
 
-# %% ../nbs/52_packaging.ipynb #85eda4c9
+# %% ../nbs/52_packaging.ipynb #5d39ec54
 def partial_dependence(
     probabilities: Callable[[pd.DataFrame], np.ndarray], campaigns: pd.DataFrame, field: str,
     values: Iterable, max_rows: int = 1000, seed: int = 0
@@ -239,7 +239,7 @@ def partial_dependence(
         **{k: line.round(4).tolist() for k, line in lines.items()}
     }
 
-# %% ../nbs/52_packaging.ipynb #a8352d02
+# %% ../nbs/52_packaging.ipynb #4b49065d
 def _run(study, trial, objective: Callable, space: Callable) -> float:
     "The mean log loss over the folds; pruned on the way if `objective` yields them one by one."
     scores, losses = [], objective(space(trial))
@@ -257,7 +257,7 @@ def _plain(value, digits: int = 5):
     value = value.item() if hasattr(value, "item") else value
     return float(f"{value:.{digits}g}") if isinstance(value, float) else value
 
-# %% ../nbs/52_packaging.ipynb #0d8c16e7
+# %% ../nbs/52_packaging.ipynb #5ebbfa99
 def _history(trials: list) -> list[dict]:
     "Number, state, loss (of the folds it saw) and the best loss so far of each trial."
     rows, best = [], np.inf
@@ -280,7 +280,7 @@ def _parameter_importance(study, complete: list, seed: int) -> dict[str, float]:
     importance = optuna.importance.get_param_importances(study, evaluator=evaluator)
     return {name: _plain(float(value)) for name, value in importance.items()}
 
-# %% ../nbs/52_packaging.ipynb #cbd1ea5d
+# %% ../nbs/52_packaging.ipynb #7d81a669
 def search(
     objective: Callable[[dict], Iterable[float]], space: Callable[[optuna.Trial], dict],
     trials: int = 100, seed: int = 0, n_jobs: int = 1, start: dict | None = None
@@ -321,7 +321,7 @@ _OURS = ("*booster.ubj", "*arrays.npz", "model_card.md", "evidence.json", "refer
 
 def pack(folder: Path, target: Path, evidence: dict | None = None) -> dict:
     """Put the population model in `folder`, its card and the `evidence` {name of the data: from
-    `evidence_of`} into `target`, whole or not at all; its model.json.
+    `evidence_of`, "population": as in `report.population_evidence`} into `target`, whole or not at all; its model.json.
 
     Raises InputError if it is synthetic or over `LIMIT`."""
     folder, target, evidence = Path(folder), Path(target), evidence or {}
@@ -374,7 +374,8 @@ def main(argv: list[str] | None = None) -> int:
             evidence[name] = evidence_of(Path(tmp) / name)
         model = Path(tmp) / "all" / "artifacts" / "model" / "population"
         about = pack(model, root() / "kickstarter_predictor" / "packaged", evidence)
-    for name, run in evidence.items():
+    runs = {name: run for name, run in evidence.items() if name != "population"}
+    for name, run in runs.items():
         auc = auc_text(run["protocols"]["shuffled"]["families"][run["chosen"]])
         print(f"{name}: {run['chosen']}, cross-validated AUC {auc} (n = {run['n']:,})")
     for source, f in about["figures"].items():
