@@ -53,7 +53,10 @@ def evidence_of(results: Path) -> dict:
     evidence = {"n": n, "gains": features["gains"], "leaks": features["leaks"]}
     return round_evidence(evidence | {key: metrics[key] for key in _KEPT})
 
-# %% ../nbs/52_packaging.ipynb #a7ab66c1
+# %% ../nbs/52_packaging.ipynb #bfd42edb
+MIN_ROWS = 20  # of a group or bin whose figures may leave the machine
+
+# %% ../nbs/52_packaging.ipynb #ccf5fcb0
 _GIVES = {
     "blurb": lambda c: c["blurb"].fillna("").str.strip() != "",
     "category": lambda c: c["category"].notna(),
@@ -61,7 +64,7 @@ _GIVES = {
     "creator's past": lambda c: c["earlier_campaigns"].notna(),
 }
 
-
+# %% ../nbs/52_packaging.ipynb #338e2836
 def by_what_was_given(campaigns: pd.DataFrame, of_all: np.ndarray) -> dict[str, np.ndarray]:
     """Groups {name: bool array (n,)} of the `campaigns` that belong to samples of all projects
     (`of_all`, bool array (n,)), by what they give: `EVERYTHING` (blurb, category, video, creator's
@@ -79,35 +82,41 @@ def by_what_was_given(campaigns: pd.DataFrame, of_all: np.ndarray) -> dict[str, 
     groups = {name: rows & np.asarray(of_all, bool) for name, rows in groups.items()}
     return {name: rows for name, rows in groups.items() if rows.any()}
 
-
+# %% ../nbs/52_packaging.ipynb #7994d59e
 def by_source(campaigns: pd.DataFrame) -> dict[str, np.ndarray]:
     "Groups {first 22 characters of `run_id`: bool array (n,)} of the `campaigns`, by name."
     source = campaigns["run_id"].fillna("unknown").str[:22]
     return {name: (source == name).to_numpy(bool) for name in sorted(source.unique())}
 
-# %% ../nbs/52_packaging.ipynb #30903969
+# %% ../nbs/52_packaging.ipynb #5253826c
 def curves(y, p) -> dict[str, dict]:
-    "`roc`, `precision_recall` and `calibration` of the probabilities `p` (n,), for `plot_curves`."
+    """`roc`, `precision_recall` and `calibration` (at most 15 bins, of at least `MIN_ROWS`) of the
+    probabilities `p` (n,), for `report.plot_curves`."""
+    bins = max(1, min(15, len(p) // MIN_ROWS))
     return {
         "roc": roc_points(y, p), "precision_recall": precision_recall_points(y, p),
-        "calibration": calibration(y, p).round(4).to_dict("list"),
+        "calibration": calibration(y, p, bins).round(4).to_dict("list"),
     }
 
+# %% ../nbs/52_packaging.ipynb #c0046606
+def _figures_of(y, p, groups: dict[str, np.ndarray]) -> dict[str, dict]:
+    return figures_by(y, p, {k: rows for k, rows in groups.items() if rows.sum() >= MIN_ROWS})
 
+# %% ../nbs/52_packaging.ipynb #37acf73b
 def evidence_of_all(
     y, p, campaigns: pd.DataFrame, of_all: np.ndarray, as_crawl=None
 ) -> dict[str, dict]:
     """How good the held-out probabilities `p` (n,) of the outcomes `y` (n,) are: `by_source`,
     `by_given`, `extremes` and `curves`, the last two of the samples of all projects (`of_all`, bool
-    array (n,)) and of those that give everything. `as_crawl` (n,): `p` for the crawl's population,
-    by which crawls are judged too."""
+    array (n,)) and of those that give everything. Groups of fewer than `MIN_ROWS` are left out.
+    `as_crawl` (n,): `p` for the crawl's population, by which crawls are judged too."""
     y, p, of_all = np.asarray(y, int), np.asarray(p, float), np.asarray(of_all, bool)
     sources, given = by_source(campaigns), by_what_was_given(campaigns, of_all)
-    table = figures_by(y, p, sources)
+    table = _figures_of(y, p, sources)
     if as_crawl is not None:
         crawls = {f"{s}, as a crawl": rows & ~of_all for s, rows in sources.items()}
-        table |= figures_by(y, np.asarray(as_crawl, float), crawls)
-    by_given = figures_by(y, p, {"all campaigns": of_all, **given})
+        table |= _figures_of(y, np.asarray(as_crawl, float), crawls)
+    by_given = _figures_of(y, p, {"all campaigns": of_all, **given})
     drawn = {"all campaigns": of_all} | {k: given[k] for k in (EVERYTHING,) if k in by_given}
     return round_evidence({
         "by_source": table, "by_given": by_given,
@@ -115,7 +124,7 @@ def evidence_of_all(
         "curves": {name: curves(y[rows], p[rows]) for name, rows in drawn.items()},
     })
 
-# %% ../nbs/52_packaging.ipynb #0a22af60
+# %% ../nbs/52_packaging.ipynb #ff63f3bd
 def _importance(sizes: np.ndarray, names: list[str], weights: np.ndarray) -> dict[str, dict]:
     "Weighted means of the columns of `sizes` (n, k), and 95 % of those by `weights` (B, n)."
     mean = sizes.mean(axis=0)
@@ -124,7 +133,7 @@ def _importance(sizes: np.ndarray, names: list[str], weights: np.ndarray) -> dic
     keys = ("mean", "low", "high")
     return {names[i]: dict(zip(keys, map(float, (mean[i], low[i], high[i])))) for i in order}
 
-
+# %% ../nbs/52_packaging.ipynb #8d014693
 def feature_importance(
     contributions: np.ndarray, names: list[str], input_of: Callable[[str], str],
     resamples: int = 200, seed: int = 0
@@ -143,15 +152,14 @@ def feature_importance(
     by_input = _importance(inputs.abs().to_numpy(), [*inputs], weights)
     return round_evidence({"n": n, "inputs": by_input, "features": by_feature})
 
-# %% ../nbs/52_packaging.ipynb #56b193ce
-MIN_ROWS = 20  # of a bin that may leave the machine
-
-
+# %% ../nbs/52_packaging.ipynb #010b9579
 def _bins_of(values: np.ndarray, bins: int) -> list[np.ndarray]:
     """The rows of `values` without a gap in at most `bins` quantile bins, equal values together, of
     at least `MIN_ROWS` each."""
     rows = np.flatnonzero(~np.isnan(values))
-    edges = np.unique(np.quantile(values[rows], np.linspace(0, 1, bins + 1)[1:])) if len(rows) else []
+    if len(rows) < MIN_ROWS:
+        return []
+    edges = np.unique(np.quantile(values[rows], np.linspace(0, 1, bins + 1)[1:]))
     of_row, parts = np.searchsorted(edges, values[rows]), []
     for k in range(len(edges)):
         part = rows[of_row == k]
@@ -161,14 +169,13 @@ def _bins_of(values: np.ndarray, bins: int) -> list[np.ndarray]:
             parts.append(part)
     return [part for part in parts if len(part) >= MIN_ROWS]
 
-# %% ../nbs/52_packaging.ipynb #fa0818f7
+# %% ../nbs/52_packaging.ipynb #961b7eb2
 def _summary(value: float | None, contribution: np.ndarray) -> dict:
     low, high = np.quantile(contribution, [0.1, 0.9])
-    figures = (value, contribution.mean(), low, high)
-    numbers = {k: float(v) for k, v in zip(("value", "mean", "low", "high"), figures) if v is not None}
-    return {"n": len(contribution), **numbers}
+    figures = {"mean": float(contribution.mean()), "low": float(low), "high": float(high)}
+    return {"n": len(contribution), "value": value, **figures}
 
-
+# %% ../nbs/52_packaging.ipynb #3f70da63
 def shap_summary(
     X: np.ndarray, contributions: np.ndarray, names: list[str], bins: int = 10
 ) -> dict:
@@ -181,13 +188,13 @@ def shap_summary(
     table = {}
     for j, name in enumerate(names):
         values, shares = np.asarray(X[:, j], float), np.asarray(contributions[:, j], float)
-        table[name] = [_summary(values[i].mean(), shares[i]) for i in _bins_of(values, bins)]
+        table[name] = [_summary(float(values[i].mean()), shares[i]) for i in _bins_of(values, bins)]
         missing = np.isnan(values)
         if missing.sum() >= MIN_ROWS:
             table[name].append(_summary(None, shares[missing]))
     return round_evidence({"n": len(X), "features": {k: v for k, v in table.items() if v}})
 
-# %% ../nbs/52_packaging.ipynb #056424a5
+# %% ../nbs/52_packaging.ipynb #dcada422
 def _in_month(campaigns: pd.DataFrame, month: int) -> pd.DataFrame:
     "`campaigns` launched in `month` (1 to 12) of the same year, on days up to the 28th."
     launch = campaigns["launched_at"]
@@ -200,7 +207,7 @@ def _with_successes(campaigns: pd.DataFrame, n: float) -> pd.DataFrame:
     earlier = campaigns["earlier_campaigns"].fillna(0.0).clip(lower=n)
     return campaigns.assign(earlier_successes=float(n), earlier_campaigns=earlier)
 
-
+# %% ../nbs/52_packaging.ipynb #15b9fe3f
 _SET = {
     "goal": lambda c, usd: c.assign(goal_usd=float(usd), goal=usd / c["static_usd_rate"]),
     "days": lambda c, days: c.assign(
@@ -211,14 +218,14 @@ _SET = {
     "parent": lambda c, parent: c.assign(parent=parent, category=None),
 }
 
-
+# %% ../nbs/52_packaging.ipynb #7bf1a117
 def with_value(campaigns: pd.DataFrame, field: str, value) -> pd.DataFrame:
     """`campaigns` (columns as of the table `campaigns`) with `field` set to `value`, and what
     depends on it: `goal` in US dollars, `days`, `earlier_successes` (of at least as many
     campaigns), `launch month` (1 to 12), `parent` (of no subcategory), or any column."""
     return _SET.get(field, lambda c, v: c.assign(**{field: v}))(campaigns, value)
 
-# %% ../nbs/52_packaging.ipynb #5d39ec54
+# %% ../nbs/52_packaging.ipynb #e0aa5761
 def partial_dependence(
     probabilities: Callable[[pd.DataFrame], np.ndarray], campaigns: pd.DataFrame, field: str,
     values: Iterable, max_rows: int = 1000, seed: int = 0
@@ -239,7 +246,7 @@ def partial_dependence(
         **{k: line.round(4).tolist() for k, line in lines.items()}
     }
 
-# %% ../nbs/52_packaging.ipynb #4b49065d
+# %% ../nbs/52_packaging.ipynb #50b7e61a
 def _run(study, trial, objective: Callable, space: Callable) -> float:
     "The mean log loss over the folds; pruned on the way if `objective` yields them one by one."
     scores, losses = [], objective(space(trial))
@@ -251,13 +258,13 @@ def _run(study, trial, objective: Callable, space: Callable) -> float:
             raise optuna.TrialPruned
     return float(np.mean(scores))
 
-
+# %% ../nbs/52_packaging.ipynb #66930e66
 def _plain(value, digits: int = 5):
     "`value` as JSON has it, a float to `digits` significant digits."
     value = value.item() if hasattr(value, "item") else value
     return float(f"{value:.{digits}g}") if isinstance(value, float) else value
 
-# %% ../nbs/52_packaging.ipynb #5ebbfa99
+# %% ../nbs/52_packaging.ipynb #e6557bb5
 def _history(trials: list) -> list[dict]:
     "Number, state, loss (of the folds it saw) and the best loss so far of each trial."
     rows, best = [], np.inf
@@ -271,7 +278,7 @@ def _history(trials: list) -> list[dict]:
         })
     return rows
 
-
+# %% ../nbs/52_packaging.ipynb #35e7558b
 def _parameter_importance(study, complete: list, seed: int) -> dict[str, float]:
     "By fANOVA (Hutter and others 2014); {} where the losses do not tell."
     if len(complete) < 4 or np.ptp([t.value for t in complete]) == 0:
@@ -280,7 +287,7 @@ def _parameter_importance(study, complete: list, seed: int) -> dict[str, float]:
     importance = optuna.importance.get_param_importances(study, evaluator=evaluator)
     return {name: _plain(float(value)) for name, value in importance.items()}
 
-# %% ../nbs/52_packaging.ipynb #7d81a669
+# %% ../nbs/52_packaging.ipynb #7929cc91
 def search(
     objective: Callable[[dict], Iterable[float]], space: Callable[[optuna.Trial], dict],
     trials: int = 100, seed: int = 0, n_jobs: int = 1, start: dict | None = None
@@ -321,7 +328,8 @@ _OURS = ("*booster.ubj", "*arrays.npz", "model_card.md", "evidence.json", "refer
 
 def pack(folder: Path, target: Path, evidence: dict | None = None) -> dict:
     """Put the population model in `folder`, its card and the `evidence` {name of the data: from
-    `evidence_of`, "population": as in `report.population_evidence`} into `target`, whole or not at all; its model.json.
+    `evidence_of`, "population": as in `report.population_evidence`} into `target`, whole or not at
+    all; its model.json.
 
     Raises InputError if it is synthetic or over `LIMIT`."""
     folder, target, evidence = Path(folder), Path(target), evidence or {}
@@ -379,10 +387,8 @@ def main(argv: list[str] | None = None) -> int:
         auc = auc_text(run["protocols"]["shuffled"]["families"][run["chosen"]])
         print(f"{name}: {run['chosen']}, cross-validated AUC {auc} (n = {run['n']:,})")
     for source, f in about["figures"].items():
-        print(
-            f"{source}: AUC {f['auc']:.4f} ± {f['auc_sd']:.4f}, "
-            f"calibration error {f['calibration_error']:.4f} (n = {f['n']:,})"
-        )
+        error = f["calibration_error"]
+        print(f"{source}: AUC {auc_text(f)}, calibration error {error:.4f} (n = {f['n']:,})")
     return 0
 
 # %% ../nbs/52_packaging.ipynb #9b6c03e3

@@ -117,9 +117,9 @@ class Evidence(Checked):
     leaks: dict[str, float]
     protocols: dict[str, dict[str, Any]]
 
-# %% ../nbs/01_report.ipynb #f360c2b1
+# %% ../nbs/01_report.ipynb #374ea0b6
 class PopulationEvidence(Checked):
-    "What evidence.json holds of the packaged model, each part as the function of that name gives it."
+    "What evidence.json holds of the packaged model: each part as its function gives it."
 
     by_source: dict[str, dict[str, Any]] = {}
     by_given: dict[str, dict[str, Any]] = {}
@@ -144,8 +144,8 @@ def evidence() -> dict[str, dict]:
 
 
 def population_evidence() -> dict[str, dict]:
-    """What `make model` measured of the packaged model itself, on real campaigns it never saw: {} if
-    there is none. Keys as in `PopulationEvidence`."""
+    """What `make model` measured of the packaged model itself, on real campaigns it never saw: {}
+    if there is none. Keys as in `PopulationEvidence`."""
     measured = _packaged_evidence().get("population", {})
     return read_json(json.dumps(measured), PopulationEvidence, "evidence.json") if measured else {}
 
@@ -160,7 +160,7 @@ def beside(table: pd.DataFrame, key: str, get: Callable, title: str) -> pd.DataF
     }
     return table.assign(**columns)
 
-# %% ../nbs/01_report.ipynb #ee8caf3c
+# %% ../nbs/01_report.ipynb #3eee0e21
 def _figure(columns: int, height: float = 4.2):
     fig, axes = plt.subplots(
         1, columns, figsize=(4.2 * max(columns, 1.5), height), layout="constrained", squeeze=False
@@ -170,7 +170,7 @@ def _figure(columns: int, height: float = 4.2):
         ax.set_axisbelow(True)
     return fig, axes[0]
 
-
+# %% ../nbs/01_report.ipynb #755f00d2
 def plot_curves(evidence: dict):
     """ROC curve, precision-recall curve and calibration of each group in `evidence["curves"]`
     {group: {"roc": {fpr, tpr}, "precision_recall": {recall, precision}, "calibration": {predicted,
@@ -192,7 +192,7 @@ def plot_curves(evidence: dict):
     fig.suptitle("Held out: " + "; ".join(f"{k}, n = {n:,}" for k, n in sizes.items()))
     return fig
 
-# %% ../nbs/01_report.ipynb #11af3715
+# %% ../nbs/01_report.ipynb #99d3b010
 def plot_importance(evidence: dict, top: int = 15):
     """Mean absolute contribution of the `top` inputs and features, with 95 % intervals, from
     `evidence["importance"]` {"n", "inputs": {name: {mean, low, high}}, "features"}."""
@@ -207,7 +207,7 @@ def plot_importance(evidence: dict, top: int = 15):
         ax.set(xlabel="mean |contribution| (log odds)", title=f"{kind}, n = {importance['n']:,}")
     return fig
 
-# %% ../nbs/01_report.ipynb #93e6cee8
+# %% ../nbs/01_report.ipynb #b963a71f
 def plot_shap_summary(evidence: dict, top: int = 15):
     """A line for each of the `top` features of `evidence["shap"]` {"n", "features": {feature: [{n,
     value, mean, low, high}]}}: a point for the mean contribution of each bin of its values, from
@@ -225,11 +225,11 @@ def plot_shap_summary(evidence: dict, top: int = 15):
             ax.plot(b["mean"], y, "o", ms=4, color=color)
     ax.axvline(0, color="0.6", lw=1, zorder=0)
     ax.set_yticks(range(len(names)), names)
-    title = f"SHAP values by feature, low to high values, n = {evidence['shap']['n']:,}"
+    title = f"SHAP values, by low (dark) to high values, n = {evidence['shap']['n']:,}"
     ax.set(xlabel="contribution (log odds): mean of a bin, middle 80 %", title=title)
     return fig
 
-# %% ../nbs/01_report.ipynb #b3e471f7
+# %% ../nbs/01_report.ipynb #715f8267
 def _plot_dependence(ax, line: dict) -> None:
     "Draw a result of `partial_dependence`: a line of numbers, or a row for each text."
     values, mean, low, high = (line[k] for k in ("values", "mean", "low", "high"))
@@ -246,7 +246,7 @@ def _plot_dependence(ax, line: dict) -> None:
             ax.set_xscale("log")
     ax.set_title(f"n = {line['n']:,}", fontsize=9)
 
-
+# %% ../nbs/01_report.ipynb #395b1a13
 def plot_partial_dependence(evidence: dict):
     """Mean and middle 80 % of the probability over each field in `evidence["partial_dependence"]`
     {field: {field, n, values, mean, low, high}}, side by side."""
@@ -257,7 +257,7 @@ def plot_partial_dependence(evidence: dict):
     fig.suptitle("Partial dependence: mean and middle 80 % of the campaigns")
     return fig
 
-# %% ../nbs/01_report.ipynb #b5c49a3b
+# %% ../nbs/01_report.ipynb #00085f66
 def plot_search(evidence: dict):
     """The history of `evidence["search"]` (trials, and the best loss so far), the importance of its
     parameters, and the loss over the most important one."""
@@ -265,7 +265,8 @@ def plot_search(evidence: dict):
     history, importance = pd.DataFrame(search["history"]), search.get("importance") or {}
     fig, (left, middle, right) = _figure(3)
     for state, part in history.groupby("state"):
-        left.plot(part["trial"], part["loss"], "o" if state == "complete" else "x", ms=4, label=state)
+        mark = "o" if state == "complete" else "x"
+        left.plot(part["trial"], part["loss"], mark, ms=4, label=state)
     left.step(history["trial"], history["best"], where="post", color="0.3", label="best so far")
     left.set(xlabel="trial", ylabel="log loss", title=f"n = {len(history):,} trials")
     left.legend(fontsize=8, frameon=False)
