@@ -53,10 +53,10 @@ def evidence_of(results: Path) -> dict:
     evidence = {"n": n, "gains": features["gains"], "leaks": features["leaks"]}
     return round_evidence(evidence | {key: metrics[key] for key in _KEPT})
 
-# %% ../nbs/52_packaging.ipynb #bfd42edb
+# %% ../nbs/52_packaging.ipynb #3f453313
 MIN_ROWS = 20  # of a group or bin whose figures may leave the machine
 
-# %% ../nbs/52_packaging.ipynb #ccf5fcb0
+# %% ../nbs/52_packaging.ipynb #f8168b7a
 _GIVES = {
     "blurb": lambda c: c["blurb"].fillna("").str.strip() != "",
     "category": lambda c: c["category"].notna(),
@@ -64,7 +64,7 @@ _GIVES = {
     "creator's past": lambda c: c["earlier_campaigns"].notna(),
 }
 
-# %% ../nbs/52_packaging.ipynb #338e2836
+# %% ../nbs/52_packaging.ipynb #acffa9f3
 def by_what_was_given(campaigns: pd.DataFrame, of_all: np.ndarray) -> dict[str, np.ndarray]:
     """Groups {name: bool array (n,)} of the `campaigns` that belong to samples of all projects
     (`of_all`, bool array (n,)), by what they give: `EVERYTHING` (blurb, category, video, creator's
@@ -82,13 +82,13 @@ def by_what_was_given(campaigns: pd.DataFrame, of_all: np.ndarray) -> dict[str, 
     groups = {name: rows & np.asarray(of_all, bool) for name, rows in groups.items()}
     return {name: rows for name, rows in groups.items() if rows.any()}
 
-# %% ../nbs/52_packaging.ipynb #7994d59e
+# %% ../nbs/52_packaging.ipynb #27090926
 def by_source(campaigns: pd.DataFrame) -> dict[str, np.ndarray]:
     "Groups {first 22 characters of `run_id`: bool array (n,)} of the `campaigns`, by name."
     source = campaigns["run_id"].fillna("unknown").str[:22]
     return {name: (source == name).to_numpy(bool) for name in sorted(source.unique())}
 
-# %% ../nbs/52_packaging.ipynb #5253826c
+# %% ../nbs/52_packaging.ipynb #cce52fdb
 def curves(y, p) -> dict[str, dict]:
     """`roc`, `precision_recall` and `calibration` (at most 15 bins, of at least `MIN_ROWS`) of the
     probabilities `p` (n,), for `report.plot_curves`."""
@@ -98,11 +98,11 @@ def curves(y, p) -> dict[str, dict]:
         "calibration": calibration(y, p, bins).round(4).to_dict("list"),
     }
 
-# %% ../nbs/52_packaging.ipynb #c0046606
+# %% ../nbs/52_packaging.ipynb #5f3b3945
 def _figures_of(y, p, groups: dict[str, np.ndarray]) -> dict[str, dict]:
     return figures_by(y, p, {k: rows for k, rows in groups.items() if rows.sum() >= MIN_ROWS})
 
-# %% ../nbs/52_packaging.ipynb #37acf73b
+# %% ../nbs/52_packaging.ipynb #1eefd773
 def evidence_of_all(
     y, p, campaigns: pd.DataFrame, of_all: np.ndarray, as_crawl=None
 ) -> dict[str, dict]:
@@ -124,7 +124,7 @@ def evidence_of_all(
         "curves": {name: curves(y[rows], p[rows]) for name, rows in drawn.items()},
     })
 
-# %% ../nbs/52_packaging.ipynb #ff63f3bd
+# %% ../nbs/52_packaging.ipynb #857af79c
 def _importance(sizes: np.ndarray, names: list[str], weights: np.ndarray) -> dict[str, dict]:
     "Weighted means of the columns of `sizes` (n, k), and 95 % of those by `weights` (B, n)."
     mean = sizes.mean(axis=0)
@@ -133,7 +133,7 @@ def _importance(sizes: np.ndarray, names: list[str], weights: np.ndarray) -> dic
     keys = ("mean", "low", "high")
     return {names[i]: dict(zip(keys, map(float, (mean[i], low[i], high[i])))) for i in order}
 
-# %% ../nbs/52_packaging.ipynb #8d014693
+# %% ../nbs/52_packaging.ipynb #92eaedd2
 def feature_importance(
     contributions: np.ndarray, names: list[str], input_of: Callable[[str], str],
     resamples: int = 200, seed: int = 0
@@ -152,7 +152,7 @@ def feature_importance(
     by_input = _importance(inputs.abs().to_numpy(), [*inputs], weights)
     return round_evidence({"n": n, "inputs": by_input, "features": by_feature})
 
-# %% ../nbs/52_packaging.ipynb #010b9579
+# %% ../nbs/52_packaging.ipynb #753145a7
 def _bins_of(values: np.ndarray, bins: int) -> list[np.ndarray]:
     """The rows of `values` without a gap in at most `bins` quantile bins, equal values together, of
     at least `MIN_ROWS` each."""
@@ -169,13 +169,13 @@ def _bins_of(values: np.ndarray, bins: int) -> list[np.ndarray]:
             parts.append(part)
     return [part for part in parts if len(part) >= MIN_ROWS]
 
-# %% ../nbs/52_packaging.ipynb #961b7eb2
+# %% ../nbs/52_packaging.ipynb #96610b31
 def _summary(value: float | None, contribution: np.ndarray) -> dict:
     low, high = np.quantile(contribution, [0.1, 0.9])
     figures = {"mean": float(contribution.mean()), "low": float(low), "high": float(high)}
     return {"n": len(contribution), "value": value, **figures}
 
-# %% ../nbs/52_packaging.ipynb #3f70da63
+# %% ../nbs/52_packaging.ipynb #fb2a8b32
 def shap_summary(
     X: np.ndarray, contributions: np.ndarray, names: list[str], bins: int = 10
 ) -> dict:
@@ -194,7 +194,7 @@ def shap_summary(
             table[name].append(_summary(None, shares[missing]))
     return round_evidence({"n": len(X), "features": {k: v for k, v in table.items() if v}})
 
-# %% ../nbs/52_packaging.ipynb #dcada422
+# %% ../nbs/52_packaging.ipynb #abf59b03
 def _in_month(campaigns: pd.DataFrame, month: int) -> pd.DataFrame:
     "`campaigns` launched in `month` (1 to 12) of the same year, on days up to the 28th."
     launch = campaigns["launched_at"]
@@ -207,7 +207,7 @@ def _with_successes(campaigns: pd.DataFrame, n: float) -> pd.DataFrame:
     earlier = campaigns["earlier_campaigns"].fillna(0.0).clip(lower=n)
     return campaigns.assign(earlier_successes=float(n), earlier_campaigns=earlier)
 
-# %% ../nbs/52_packaging.ipynb #15b9fe3f
+# %% ../nbs/52_packaging.ipynb #0122723a
 _SET = {
     "goal": lambda c, usd: c.assign(goal_usd=float(usd), goal=usd / c["static_usd_rate"]),
     "days": lambda c, days: c.assign(
@@ -218,14 +218,15 @@ _SET = {
     "parent": lambda c, parent: c.assign(parent=parent, category=None),
 }
 
-# %% ../nbs/52_packaging.ipynb #7bf1a117
+# %% ../nbs/52_packaging.ipynb #d1b55bdc
 def with_value(campaigns: pd.DataFrame, field: str, value) -> pd.DataFrame:
     """`campaigns` (columns as of the table `campaigns`) with `field` set to `value`, and what
     depends on it: `goal` in US dollars, `days`, `earlier_successes` (of at least as many
     campaigns), `launch month` (1 to 12), `parent` (of no subcategory), or any column."""
-    return _SET.get(field, lambda c, v: c.assign(**{field: v}))(campaigns, value)
+    changed = _SET.get(field, lambda c, v: c.assign(**{field: v}))(campaigns, value)
+    return changed.astype(campaigns.dtypes.to_dict())
 
-# %% ../nbs/52_packaging.ipynb #e0aa5761
+# %% ../nbs/52_packaging.ipynb #07ab586d
 def partial_dependence(
     probabilities: Callable[[pd.DataFrame], np.ndarray], campaigns: pd.DataFrame, field: str,
     values: Iterable, max_rows: int = 1000, seed: int = 0
@@ -246,7 +247,7 @@ def partial_dependence(
         **{k: line.round(4).tolist() for k, line in lines.items()}
     }
 
-# %% ../nbs/52_packaging.ipynb #50b7e61a
+# %% ../nbs/52_packaging.ipynb #935132eb
 def _run(study, trial, objective: Callable, space: Callable) -> float:
     "The mean log loss over the folds; pruned on the way if `objective` yields them one by one."
     scores, losses = [], objective(space(trial))
@@ -258,13 +259,13 @@ def _run(study, trial, objective: Callable, space: Callable) -> float:
             raise optuna.TrialPruned
     return float(np.mean(scores))
 
-# %% ../nbs/52_packaging.ipynb #66930e66
+# %% ../nbs/52_packaging.ipynb #35d4e956
 def _plain(value, digits: int = 5):
     "`value` as JSON has it, a float to `digits` significant digits."
     value = value.item() if hasattr(value, "item") else value
     return float(f"{value:.{digits}g}") if isinstance(value, float) else value
 
-# %% ../nbs/52_packaging.ipynb #e6557bb5
+# %% ../nbs/52_packaging.ipynb #38b9449c
 def _history(trials: list) -> list[dict]:
     "Number, state, loss (of the folds it saw) and the best loss so far of each trial."
     rows, best = [], np.inf
@@ -278,7 +279,7 @@ def _history(trials: list) -> list[dict]:
         })
     return rows
 
-# %% ../nbs/52_packaging.ipynb #35e7558b
+# %% ../nbs/52_packaging.ipynb #01aadbd7
 def _parameter_importance(study, complete: list, seed: int) -> dict[str, float]:
     "By fANOVA (Hutter and others 2014); {} where the losses do not tell."
     if len(complete) < 4 or np.ptp([t.value for t in complete]) == 0:
@@ -287,7 +288,7 @@ def _parameter_importance(study, complete: list, seed: int) -> dict[str, float]:
     importance = optuna.importance.get_param_importances(study, evaluator=evaluator)
     return {name: _plain(float(value)) for name, value in importance.items()}
 
-# %% ../nbs/52_packaging.ipynb #7929cc91
+# %% ../nbs/52_packaging.ipynb #937b1c63
 def search(
     objective: Callable[[dict], Iterable[float]], space: Callable[[optuna.Trial], dict],
     trials: int = 100, seed: int = 0, n_jobs: int = 1, start: dict | None = None
