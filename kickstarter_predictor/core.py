@@ -490,6 +490,7 @@ RENAMED = {
     "tune.threads": "how.tune.threads", "tune.scheduler": "how.tune.scheduler",
     "tune.storage": "how.tune.storage", "tune.grace": "how.tune.heartbeat_timeout",
     "evaluate.at_once": "how.evaluate.n_jobs", "evaluate.threads": "how.evaluate.threads",
+    "population.published": "population.random",
     "population.at_once": "how.population.n_jobs", "population.threads": "how.population.threads",
     "experiment.a_day": "experiment.visitors_per_day", "monitor.a_day": "monitor.visitors_per_day",
     "monitor.off_simulated": "monitor.simulated_bias",

@@ -322,8 +322,8 @@ def feature_table(
 
     The folds are those of `folds`, or `fold` (an integer a row). `rated` and `epochs` as in
     `fit_encoder`. If rows come from several sources, words get no credit for the `source` of each
-    with its subcategory or year. `n_jobs` folds are worked on at a time, with the same result; `progress` wraps
-    the steps to show how far it is (for instance tqdm)."""
+    with its subcategory or year. `n_jobs` folds are worked on at a time, with the same result;
+    `progress` wraps the steps to show how far it is (for instance tqdm)."""
     columns, y = inputs(campaigns), campaigns["success"].to_numpy()
     levels = {c: np.array(v, dtype=object) for c, v in categorical_values(columns).items()}
     if source is not None:

@@ -20,6 +20,7 @@ import anywidget, traitlets
 from kickstarter_predictor.core import (
     BLURB_LENGTH, CURRENCY_OF, DAYS, InputError, MOST_EARLIER, NAME_LENGTH, PACKAGE, PAST,
 )
+from .metrics import EVERYTHING
 from .campaign import Campaign, to_amount, to_campaign
 from .models import About
 from kickstarter_predictor.predict import (
@@ -54,8 +55,10 @@ def model_line(about: About) -> str:
     parts = [f"{data}. Model {about.version}"]
     samples = [s["run_id"] for s in about.sources if s.get("published")]
     figures = about.figures.get(samples[-1], about.figures) if samples else about.figures
+    year = f" on all campaigns until {samples[-1].split('_')[-1][:4]}" if samples else ""
+    if EVERYTHING in about.figures:
+        figures, year = about.figures[EVERYTHING], " on campaigns that gave all this form asks for"
     if figures.get("auc"):
-        year = f" on all campaigns until {samples[-1].split('_')[-1][:4]}" if samples else ""
         parts.append(
             f"it puts the likelier of two campaigns first {100 * figures['auc']:.0f} % of the time "
             f"(AUC {figures['auc']:.2f}{year})"

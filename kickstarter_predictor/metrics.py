@@ -151,7 +151,7 @@ def expected_auc(p) -> tuple[float, float]:
     influence = (below - above - value * (down - up)) / (up * down)
     return float(value), float(np.sqrt((p * (1 - p) * influence**2).sum()))
 
-# %% ../nbs/04_metrics.ipynb #97dd9656
+# %% ../nbs/04_metrics.ipynb #524408be
 def _counts_above(y, p) -> tuple[np.ndarray, np.ndarray]:
     "The numbers of successes and of failures at or above each distinct `p`, highest first."
     y, p = np.asarray(y, bool), np.asarray(p, float)
@@ -165,7 +165,7 @@ def _thinned(path: np.ndarray, n: int) -> np.ndarray:
     at = np.searchsorted(path, np.linspace(path[0], path[-1], n))
     return np.unique([0, *at.clip(0, len(path) - 1)[1:-1], len(path) - 1])
 
-# %% ../nbs/04_metrics.ipynb #d9bdf34a
+# %% ../nbs/04_metrics.ipynb #1cd2448a
 def roc_points(y, p, n: int = 50) -> dict[str, list[float]]:
     """At most `n` points of the ROC curve, from (0, 0) to (1, 1), to four digits: `fpr` (false
     positive rate) and `tpr` (true positive rate, of the successes), neither ever falling.
@@ -177,7 +177,7 @@ def roc_points(y, p, n: int = 50) -> dict[str, list[float]]:
     kept = _thinned(up + down, n)
     return {"fpr": down[kept].round(4).tolist(), "tpr": up[kept].round(4).tolist()}
 
-# %% ../nbs/04_metrics.ipynb #820d9a59
+# %% ../nbs/04_metrics.ipynb #83665323
 def precision_recall_points(y, p, n: int = 50) -> dict[str, list[float]]:
     """At most `n` points of the precision-recall curve, to four digits: `recall` (of the
     successes), which never falls, and `precision`; the first is that of the highest `p`, the last
@@ -189,7 +189,7 @@ def precision_recall_points(y, p, n: int = 50) -> dict[str, list[float]]:
     recall, precision = up[kept] / up[-1], up[kept] / (up + down)[kept]
     return {"recall": recall.round(4).tolist(), "precision": precision.round(4).tolist()}
 
-# %% ../nbs/04_metrics.ipynb #1ebd0360
+# %% ../nbs/04_metrics.ipynb #33230c97
 def reliability_at_extremes(y, p, low: float = 0.05, high: float = 0.95) -> dict[str, dict]:
     """For the campaigns with `p` below `low` and below twice that, above `high` and above as much
     less: n, mean `predicted`, `observed` success and its 95 % interval by Wilson (`low`, `high`);
@@ -206,14 +206,14 @@ def reliability_at_extremes(y, p, low: float = 0.05, high: float = 0.95) -> dict
             table[name] |= rates | dict(zip(("low", "high"), interval))
     return table
 
-# %% ../nbs/04_metrics.ipynb #c124dc68
+# %% ../nbs/04_metrics.ipynb #ce7c4b94
 EVERYTHING = "everything a form gives"  # the group of campaigns whose figures are quoted first
 
 
 def figures_by(y, p, groups: dict[str, np.ndarray]) -> dict[str, dict[str, float]]:
-    """For each of the `groups` {name: bool array (n,)}: n, `base_rate`, mean `predicted`, `auc` with
-    its standard error `auc_se` and 95 % interval by DeLong (`low`, `high`), `calibration_error` (15
-    equal-mass bins) and `expected_calibration_error`, under perfect calibration.
+    """For each of the `groups` {name: bool array (n,)}: n, `base_rate`, mean `predicted`, `auc`
+    with its standard error `auc_se` and 95 % interval by DeLong (`low`, `high`),
+    `calibration_error` (15 equal-mass bins) and the one to expect under perfect calibration.
 
     Groups with fewer than two successes or two failures are left out: they have no interval."""
     y, p, table = np.asarray(y, int), np.asarray(p, float), {}

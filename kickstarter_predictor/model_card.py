@@ -4,10 +4,12 @@
 
 # %% auto #0
 __all__ = ['SCOPES', 'table', 'figure', 'of_hundred', 'auc_text', 'scope_of', 'protocols_table', 'extremes', 'subgroups_table',
-           'verdict', 'data_section', 'population_section', 'not_met', 'kind_of', 'card']
+           'verdict', 'headline', 'figures_table', 'reliability_table', 'importance_table', 'dependence_text',
+           'search_text', 'measured_sections', 'data_section', 'population_section', 'not_met', 'kind_of', 'card']
 
 # %% ../nbs/29_model_card.ipynb #1061bf19
 from .report import escaped
+from .metrics import EVERYTHING
 from .evaluate import in_order
 
 # %% ../nbs/29_model_card.ipynb #00c18249
@@ -152,6 +154,117 @@ def verdict(metrics: dict) -> str:
         f"folds, 95 % interval), n = {n}: {of_hundred(first['auc'])}.{_certainty(first, target)}"
     )
     return "\n\n".join([answer, *([_worth(others, protocols, target)] if others else [])])
+
+# %% ../nbs/29_model_card.ipynb #d7d22a1a
+def headline(measured: dict) -> str:
+    """The figures for campaigns that give everything a form gives, in a sentence; `measured` as
+    from `report.population_evidence`. Empty where there are none."""
+    figures = (measured.get("by_given") or {}).get(EVERYTHING)
+    if not figures:
+        return ""
+    return (
+        "**Campaigns that give everything the form asks for** (blurb, category, video, the "
+        f"creator's past; held out, n = {figure(figures['n'])}): AUC {auc_text(figures)}: "
+        f"{of_hundred(figures['auc'])}. The calibration error is "
+        f"{figure(figures['calibration_error'])}; {figures['base_rate']:.1%} of "
+        f"them succeeded, {figures['predicted']:.1%} were predicted."
+    )
+
+# %% ../nbs/29_model_card.ipynb #7101366e
+def figures_table(figures: dict[str, dict], what: str) -> str:
+    "A row for each group of `figures` (from `metrics.figures_by`), `what` being the first column."
+    keys = ("n", "base_rate", "predicted")
+    rows = [[
+        escaped(name), *(figure(f.get(key)) for key in keys), auc_text(f),
+        figure(f.get("calibration_error")), figure(f.get("expected_calibration_error")),
+    ] for name, f in figures.items()]
+    head = [
+        what, "campaigns (n)", "succeeded", "mean predicted", "AUC (95 % interval)",
+        "calibration error", "expected under perfect calibration"
+    ]
+    return table(head, rows) if rows else ""
+
+# %% ../nbs/29_model_card.ipynb #c2efcdd7
+def reliability_table(extremes: dict[str, dict]) -> str:
+    "A row for each answer close to 0 or 1, from `metrics.reliability_at_extremes`."
+    rows = []
+    for name, f in extremes.items():
+        observed = figure(f.get("observed"))
+        interval = f" ({figure(f['low'])}–{figure(f['high'])})" if f["n"] else ""
+        rows.append([name, figure(f["n"]), figure(f.get("predicted")), observed + interval])
+    head = ["answer", "campaigns (n)", "mean predicted", "succeeded (95 % interval)"]
+    return table(head, rows) if rows else ""
+
+# %% ../nbs/29_model_card.ipynb #c4fff3cb
+def importance_table(importance: dict, n: int = 12) -> str:
+    "The `n` inputs that move the answer most, from `packaging.feature_importance`."
+    rows = [
+        [escaped(name), f"{figure(f['mean'])} ({figure(f['low'])}–{figure(f['high'])})"]
+        for name, f in list(importance["inputs"].items())[:n]
+    ]
+    return table(["input", "mean contribution, log odds (95 % interval)"], rows)
+
+# %% ../nbs/29_model_card.ipynb #fe7ca78a
+def dependence_text(lines: dict[str, dict]) -> str:
+    "A bullet for each field: the mean probability by value, from `packaging.partial_dependence`."
+    return "\n".join(
+        f"- **{escaped(field)}** (n = {figure(line['n'])}): " + ", ".join(
+            f"{escaped(value) if isinstance(value, str) else f'{value:,.7g}'} → {mean:.0%}"
+            for value, mean in zip(line["values"], line["mean"])
+        )
+        for field, line in lines.items()
+    )
+
+# %% ../nbs/29_model_card.ipynb #c83eeffe
+def search_text(search: dict) -> str:
+    "What the search of the settings (`packaging.search`) brought, in two sentences."
+    importance = [f"{escaped(k)} ({v:.0%})" for k, v in (search.get("importance") or {}).items()]
+    mattered = f" What mattered: {', '.join(importance[:4])}." if importance else ""
+    return (
+        f"{figure(search['trials'])} trials of Optuna's TPE on real campaigns, "
+        f"{figure(search['pruned'])} of them pruned, brought the log loss from "
+        f"{figure(search['start'], 4)} to {figure(search['best']['loss'], 4)}.{mattered}"
+    )
+
+# %% ../nbs/29_model_card.ipynb #a0db4bfa
+_OF_GIVEN = (
+    "Samples of all campaigns, held out: each campaign was answered by a model that had not seen "
+    "it. Each campaign counts in several rows."
+)
+_OF_SOURCE = (
+    "A crawl has a success rate of its own, which answers for all campaigns are not meant to "
+    "match. Where a row says so, the model was asked about campaigns of that crawl."
+)
+_OF_EXTREMES = "How often answers close to 0 or 1 came true among samples of all campaigns."
+_OF_IMPORTANCE = (
+    "The mean size of each input's contribution to the log odds (SHAP values; n = {n}): 1 takes "
+    "50 % to 73 % or 27 %. It says what moves the answer, not what makes a campaign succeed."
+)
+_OF_DEPENDENCE = (
+    "The mean answer for real campaigns with one input set to each of several values, and the rest "
+    "as it was."
+)
+
+# %% ../nbs/29_model_card.ipynb #00321f4d
+def measured_sections(measured: dict) -> dict[str, list[str]]:
+    """{title: paragraphs} on the packaged model's figures on real campaigns, `measured` as from
+    `report.population_evidence`; what is missing is left out."""
+    part = lambda key, text: text(measured[key]) if measured.get(key) else ""
+    sections = {
+        "How good the answers are": [headline(measured)],
+        "By what a campaign gives": [
+            part("by_given", lambda by: figures_table(by, "gives")), _OF_GIVEN
+        ],
+        "By source": [part("by_source", lambda by: figures_table(by, "source")), _OF_SOURCE],
+        "Answers close to 0 or 1": [part("extremes", reliability_table), _OF_EXTREMES],
+        "What moves the answer": [
+            part("importance", importance_table),
+            part("importance", lambda i: _OF_IMPORTANCE.format(n=figure(i["n"]))),
+        ],
+        "One input at a time": [part("partial_dependence", dependence_text), _OF_DEPENDENCE],
+        "How the settings were found": [part("search", search_text)],
+    }
+    return {title: texts for title, texts in sections.items() if texts[0]}
 
 # %% ../nbs/29_model_card.ipynb #eac39d64
 def _sources_table(sources: list[dict]) -> str:
@@ -362,10 +475,12 @@ def card(
 ) -> str:
     """The model card as Markdown, from the figures of reports/metrics.json and the `about` of a
     predictor (its model.json); `population` is that of the second predictor, whose target
-    population is all campaigns, if there is one; `evidence` is that of `pack`. What is missing is
-    left out."""
+    population is all campaigns, if there is one; `evidence` is that of `pack`, its part
+    "population" comes first. What is missing is left out."""
+    runs = {name: run for name, run in (evidence or {}).items() if name != "population"}
     kind = table(["", ""], kind_of(metrics, about)).replace("---:", "---")
     sections = {"In short": [_IN_SHORT, kind]}
+    sections |= measured_sections((evidence or {}).get("population") or {})
     if verdict(metrics):
         sections[f"Is AUC ≥ {metrics['target_auc']:g} met?"] = [verdict(metrics)]
     elif population and "auc" not in population.get("figures", {}):
@@ -376,7 +491,7 @@ def card(
     if population:
         title = "The second model: all campaigns" if metrics else "How far it can be believed"
         sections[title] = population_section(population)
-    for name, run in (evidence or {}).items():
+    for name, run in runs.items():
         parts = [verdict(run), protocols_table(run), subgroups_table(run)]
         sections[f"Cross-validated on {escaped(name)}"] = parts
     sections |= _bullets(_LIMITS)

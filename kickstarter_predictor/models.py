@@ -492,7 +492,7 @@ class Predictor:
 
 # %% ../nbs/24_models.ipynb #88807dfa
 def _to_serving_model(about: About, files: Mapping[str, bytes]) -> Model | Trees | Additive:
-    "The model that `about` and its `files` hold, without XGBoost's package where it has one booster."
+    "The model that `about` and its `files` hold; of one booster without XGBoost's package."
     if about.family != Additive.family:
         if about.question == "population":
             raise InputError("model.json: is of an earlier release")

@@ -63,7 +63,10 @@ def evidence_of(results: Path) -> dict:
     evidence = {"n": n, "gains": features["gains"], "leaks": features["leaks"]}
     return round_evidence(evidence | {key: metrics[key] for key in _KEPT})
 
-# %% ../nbs/52_packaging.ipynb #bf988c18
+# %% ../nbs/52_packaging.ipynb #3f453313
+MIN_ROWS = 20  # of a group or bin whose figures may leave the machine
+
+# %% ../nbs/52_packaging.ipynb #f8168b7a
 _GIVES = {
     "blurb": lambda c: c["blurb"].fillna("").str.strip() != "",
     "category": lambda c: c["category"].notna(),
@@ -71,7 +74,7 @@ _GIVES = {
     "creator's past": lambda c: c["earlier_campaigns"].notna(),
 }
 
-
+# %% ../nbs/52_packaging.ipynb #acffa9f3
 def by_what_was_given(campaigns: pd.DataFrame, of_all: np.ndarray) -> dict[str, np.ndarray]:
     """Groups {name: bool array (n,)} of the `campaigns` that belong to samples of all projects
     (`of_all`, bool array (n,)), by what they give: `EVERYTHING` (blurb, category, video, creator's
@@ -89,35 +92,41 @@ def by_what_was_given(campaigns: pd.DataFrame, of_all: np.ndarray) -> dict[str, 
     groups = {name: rows & np.asarray(of_all, bool) for name, rows in groups.items()}
     return {name: rows for name, rows in groups.items() if rows.any()}
 
-
+# %% ../nbs/52_packaging.ipynb #27090926
 def by_source(campaigns: pd.DataFrame) -> dict[str, np.ndarray]:
     "Groups {first 22 characters of `run_id`: bool array (n,)} of the `campaigns`, by name."
     source = campaigns["run_id"].fillna("unknown").str[:22]
     return {name: (source == name).to_numpy(bool) for name in sorted(source.unique())}
 
-# %% ../nbs/52_packaging.ipynb #53a0da6f
+# %% ../nbs/52_packaging.ipynb #cce52fdb
 def curves(y, p) -> dict[str, dict]:
-    "`roc`, `precision_recall` and `calibration` of the probabilities `p` (n,), for `plot_curves`."
+    """`roc`, `precision_recall` and `calibration` (at most 15 bins, of at least `MIN_ROWS`) of the
+    probabilities `p` (n,), for `report.plot_curves`."""
+    bins = max(1, min(15, len(p) // MIN_ROWS))
     return {
         "roc": roc_points(y, p), "precision_recall": precision_recall_points(y, p),
-        "calibration": calibration(y, p).round(4).to_dict("list"),
+        "calibration": calibration(y, p, bins).round(4).to_dict("list"),
     }
 
+# %% ../nbs/52_packaging.ipynb #5f3b3945
+def _figures_of(y, p, groups: dict[str, np.ndarray]) -> dict[str, dict]:
+    return figures_by(y, p, {k: rows for k, rows in groups.items() if rows.sum() >= MIN_ROWS})
 
+# %% ../nbs/52_packaging.ipynb #1eefd773
 def evidence_of_all(
     y, p, campaigns: pd.DataFrame, of_all: np.ndarray, as_crawl=None
 ) -> dict[str, dict]:
     """How good the held-out probabilities `p` (n,) of the outcomes `y` (n,) are: `by_source`,
     `by_given`, `extremes` and `curves`, the last two of the samples of all projects (`of_all`, bool
-    array (n,)) and of those that give everything. `as_crawl` (n,): `p` for the crawl's population,
-    by which crawls are judged too."""
+    array (n,)) and of those that give everything. Groups of fewer than `MIN_ROWS` are left out.
+    `as_crawl` (n,): `p` for the crawl's population, by which crawls are judged too."""
     y, p, of_all = np.asarray(y, int), np.asarray(p, float), np.asarray(of_all, bool)
     sources, given = by_source(campaigns), by_what_was_given(campaigns, of_all)
-    table = figures_by(y, p, sources)
+    table = _figures_of(y, p, sources)
     if as_crawl is not None:
         crawls = {f"{s}, as a crawl": rows & ~of_all for s, rows in sources.items()}
-        table |= figures_by(y, np.asarray(as_crawl, float), crawls)
-    by_given = figures_by(y, p, {"all campaigns": of_all, **given})
+        table |= _figures_of(y, np.asarray(as_crawl, float), crawls)
+    by_given = _figures_of(y, p, {"all campaigns": of_all, **given})
     drawn = {"all campaigns": of_all} | {k: given[k] for k in (EVERYTHING,) if k in by_given}
     return round_evidence({
         "by_source": table, "by_given": by_given,
@@ -125,7 +134,7 @@ def evidence_of_all(
         "curves": {name: curves(y[rows], p[rows]) for name, rows in drawn.items()},
     })
 
-# %% ../nbs/52_packaging.ipynb #8d1b869c
+# %% ../nbs/52_packaging.ipynb #857af79c
 def _importance(sizes: np.ndarray, names: list[str], weights: np.ndarray) -> dict[str, dict]:
     "Weighted means of the columns of `sizes` (n, k), and 95 % of those by `weights` (B, n)."
     mean = sizes.mean(axis=0)
@@ -134,7 +143,7 @@ def _importance(sizes: np.ndarray, names: list[str], weights: np.ndarray) -> dic
     keys = ("mean", "low", "high")
     return {names[i]: dict(zip(keys, map(float, (mean[i], low[i], high[i])))) for i in order}
 
-
+# %% ../nbs/52_packaging.ipynb #92eaedd2
 def feature_importance(
     contributions: np.ndarray, names: list[str], input_of: Callable[[str], str],
     resamples: int = 200, seed: int = 0
@@ -153,16 +162,14 @@ def feature_importance(
     by_input = _importance(inputs.abs().to_numpy(), [*inputs], weights)
     return round_evidence({"n": n, "inputs": by_input, "features": by_feature})
 
-# %% ../nbs/52_packaging.ipynb #f2b5ac23
-MIN_ROWS = 20  # of a bin that may leave the machine
-
-
+# %% ../nbs/52_packaging.ipynb #753145a7
 def _bins_of(values: np.ndarray, bins: int) -> list[np.ndarray]:
     """The rows of `values` without a gap in at most `bins` quantile bins, equal values together, of
     at least `MIN_ROWS` each."""
     rows = np.flatnonzero(~np.isnan(values))
-    edges = np.unique(np.quantile(values[rows],
-                                  np.linspace(0, 1, bins + 1)[1:])) if len(rows) else []
+    if len(rows) < MIN_ROWS:
+        return []
+    edges = np.unique(np.quantile(values[rows], np.linspace(0, 1, bins + 1)[1:]))
     of_row, parts = np.searchsorted(edges, values[rows]), []
     for k in range(len(edges)):
         part = rows[of_row == k]
@@ -172,18 +179,13 @@ def _bins_of(values: np.ndarray, bins: int) -> list[np.ndarray]:
             parts.append(part)
     return [part for part in parts if len(part) >= MIN_ROWS]
 
-# %% ../nbs/52_packaging.ipynb #521bbd1a
+# %% ../nbs/52_packaging.ipynb #96610b31
 def _summary(value: float | None, contribution: np.ndarray) -> dict:
     low, high = np.quantile(contribution, [0.1, 0.9])
-    figures = (value, contribution.mean(), low, high)
-    numbers = {
-        k: float(v)
-        for k, v in zip(("value", "mean", "low", "high"), figures)
-        if v is not None
-    }
-    return {"n": len(contribution), **numbers}
+    figures = {"mean": float(contribution.mean()), "low": float(low), "high": float(high)}
+    return {"n": len(contribution), "value": value, **figures}
 
-
+# %% ../nbs/52_packaging.ipynb #fb2a8b32
 def shap_summary(
     X: np.ndarray, contributions: np.ndarray, names: list[str], bins: int = 10
 ) -> dict:
@@ -196,13 +198,13 @@ def shap_summary(
     table = {}
     for j, name in enumerate(names):
         values, shares = np.asarray(X[:, j], float), np.asarray(contributions[:, j], float)
-        table[name] = [_summary(values[i].mean(), shares[i]) for i in _bins_of(values, bins)]
+        table[name] = [_summary(float(values[i].mean()), shares[i]) for i in _bins_of(values, bins)]
         missing = np.isnan(values)
         if missing.sum() >= MIN_ROWS:
             table[name].append(_summary(None, shares[missing]))
     return round_evidence({"n": len(X), "features": {k: v for k, v in table.items() if v}})
 
-# %% ../nbs/52_packaging.ipynb #87c1522f
+# %% ../nbs/52_packaging.ipynb #abf59b03
 def _in_month(campaigns: pd.DataFrame, month: int) -> pd.DataFrame:
     "`campaigns` launched in `month` (1 to 12) of the same year, on days up to the 28th."
     launch = campaigns["launched_at"]
@@ -215,7 +217,7 @@ def _with_successes(campaigns: pd.DataFrame, n: float) -> pd.DataFrame:
     earlier = campaigns["earlier_campaigns"].fillna(0.0).clip(lower=n)
     return campaigns.assign(earlier_successes=float(n), earlier_campaigns=earlier)
 
-
+# %% ../nbs/52_packaging.ipynb #0122723a
 _SET = {
     "goal": lambda c, usd: c.assign(goal_usd=float(usd), goal=usd / c["static_usd_rate"]),
     "days": lambda c, days: c.assign(
@@ -226,14 +228,15 @@ _SET = {
     "parent": lambda c, parent: c.assign(parent=parent, category=None),
 }
 
-
+# %% ../nbs/52_packaging.ipynb #d1b55bdc
 def with_value(campaigns: pd.DataFrame, field: str, value) -> pd.DataFrame:
     """`campaigns` (columns as of the table `campaigns`) with `field` set to `value`, and what
     depends on it: `goal` in US dollars, `days`, `earlier_successes` (of at least as many
     campaigns), `launch month` (1 to 12), `parent` (of no subcategory), or any column."""
-    return _SET.get(field, lambda c, v: c.assign(**{field: v}))(campaigns, value)
+    changed = _SET.get(field, lambda c, v: c.assign(**{field: v}))(campaigns, value)
+    return changed.astype(campaigns.dtypes.to_dict())
 
-# %% ../nbs/52_packaging.ipynb #85eda4c9
+# %% ../nbs/52_packaging.ipynb #07ab586d
 def partial_dependence(
     probabilities: Callable[[pd.DataFrame], np.ndarray], campaigns: pd.DataFrame, field: str,
     values: Iterable, max_rows: int = 1000, seed: int = 0
@@ -254,7 +257,7 @@ def partial_dependence(
         **{k: line.round(4).tolist() for k, line in lines.items()}
     }
 
-# %% ../nbs/52_packaging.ipynb #a8352d02
+# %% ../nbs/52_packaging.ipynb #935132eb
 def _run(study, trial, objective: Callable, space: Callable) -> float:
     "The mean log loss over the folds; pruned on the way if `objective` yields them one by one."
     scores, losses = [], objective(space(trial))
@@ -266,13 +269,13 @@ def _run(study, trial, objective: Callable, space: Callable) -> float:
             raise optuna.TrialPruned
     return float(np.mean(scores))
 
-
+# %% ../nbs/52_packaging.ipynb #35d4e956
 def _plain(value, digits: int = 5):
     "`value` as JSON has it, a float to `digits` significant digits."
     value = value.item() if hasattr(value, "item") else value
     return float(f"{value:.{digits}g}") if isinstance(value, float) else value
 
-# %% ../nbs/52_packaging.ipynb #0d8c16e7
+# %% ../nbs/52_packaging.ipynb #38b9449c
 def _history(trials: list) -> list[dict]:
     "Number, state, loss (of the folds it saw) and the best loss so far of each trial."
     rows, best = [], np.inf
@@ -286,7 +289,7 @@ def _history(trials: list) -> list[dict]:
         })
     return rows
 
-
+# %% ../nbs/52_packaging.ipynb #01aadbd7
 def _parameter_importance(study, complete: list, seed: int) -> dict[str, float]:
     "By fANOVA (Hutter and others 2014); {} where the losses do not tell."
     if len(complete) < 4 or np.ptp([t.value for t in complete]) == 0:
@@ -295,7 +298,7 @@ def _parameter_importance(study, complete: list, seed: int) -> dict[str, float]:
     importance = optuna.importance.get_param_importances(study, evaluator=evaluator)
     return {name: _plain(float(value)) for name, value in importance.items()}
 
-# %% ../nbs/52_packaging.ipynb #cbd1ea5d
+# %% ../nbs/52_packaging.ipynb #937b1c63
 def search(
     objective: Callable[[dict], Iterable[float]], space: Callable[[optuna.Trial], dict],
     trials: int = 100, seed: int = 0, n_jobs: int = 1, start: dict | None = None
@@ -329,7 +332,7 @@ def search(
         "importance": _parameter_importance(study, complete, seed),
     }
 
-# %% ../nbs/52_packaging.ipynb #2ff69031
+# %% ../nbs/52_packaging.ipynb #9fa9a086
 def trees_space(trial: optuna.Trial) -> dict:
     "Settings of the population's trees, by their scikit-learn names."
     return {
@@ -342,7 +345,7 @@ def trees_space(trial: optuna.Trial) -> dict:
         "reg_lambda": trial.suggest_float("reg_lambda", 0.5, 50, log=True),
     }
 
-# %% ../nbs/52_packaging.ipynb #b9c97a78
+# %% ../nbs/52_packaging.ipynb #43e81031
 def search_trees(
     rows: Rows, start: dict = SETTINGS, trials: int = 100, folds: Sequence[int] = (0, 1, 2),
     seed: int = 0, threads: int = 2
@@ -367,7 +370,8 @@ _OURS = ("*booster.ubj", "*arrays.npz", "model_card.md", "evidence.json", "refer
 
 def pack(folder: Path, target: Path, evidence: dict | None = None) -> dict:
     """Put the population model in `folder`, its card and the `evidence` {name of the data: from
-    `evidence_of`} into `target`, whole or not at all; its model.json.
+    `evidence_of`, "population": as in `report.population_evidence`} into `target`, whole or not at
+    all; its model.json.
 
     Raises InputError if it is synthetic or over `LIMIT`."""
     folder, target, evidence = Path(folder), Path(target), evidence or {}
@@ -393,7 +397,7 @@ def pack(folder: Path, target: Path, evidence: dict | None = None) -> dict:
         seal(part)
     return about
 
-# %% ../nbs/52_packaging.ipynb #f30e55cc
+# %% ../nbs/52_packaging.ipynb #d996b6a3
 def rows_of(campaigns: pd.DataFrame, n_jobs: int = 2) -> Rows:
     "The `campaigns` as the stage population fits them, by its parameters in params.yaml."
     p = {name: param(f"population.{name}") for name in (
@@ -408,10 +412,11 @@ def rows_of(campaigns: pd.DataFrame, n_jobs: int = 2) -> Rows:
     )
     return to_rows(features, run, of_all, of_part, single, p["rates"], p["partial_weight"])
 
-# %% ../nbs/52_packaging.ipynb #5f8e7a4e
+# %% ../nbs/52_packaging.ipynb #5c957457
 _VARIED = {
     "goal": [int(g) for g in np.geomspace(100, 1e6, 17)], "days": [*range(5, 61, 5)],
-    "earlier_successes": [0, 1, 2, 3, 5, 10], "launch month": [*range(1, 13)], "parent": [
+    "earlier_successes": [0, 1, 2, 3, 5, 10], "launch month": [*range(1, 13)],
+    "parent": [
         "Art", "Comics", "Crafts", "Dance", "Design", "Fashion", "Film & Video", "Food", "Games",
         "Journalism", "Music", "Photography", "Publishing", "Technology", "Theater"
     ],
@@ -439,9 +444,10 @@ def evidence_of_population(results: Path, sample: int = 4000, seed: int = 0) -> 
     return evidence | round_evidence({
         "importance": feature_importance(moved, names, input_of),
         "shap": shap_summary(X, moved, names),
-        "partial_dependence": [
-            partial_dependence(answers, some, field, values) for field, values in _VARIED.items()
-        ],
+        "partial_dependence": {
+            field: partial_dependence(answers, some, field, values)
+            for field, values in _VARIED.items()
+        },
     })
 
 # %% ../nbs/52_packaging.ipynb #1131d055
@@ -459,7 +465,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--trials", type=int, default=100, help="of the search for the settings")
     return parser
 
-# %% ../nbs/52_packaging.ipynb #5da9eef4
+# %% ../nbs/52_packaging.ipynb #6db740c8
 def settings() -> dict:
     "The settings of the population's trees in params.yaml, by their scikit-learn names."
     names = {"n_estimators": "trees", "max_depth": "depth", "colsample_bytree": "colsample"}
@@ -473,10 +479,8 @@ def _report(about: dict, evidence: dict) -> None:
             auc = auc_text(run["protocols"]["shuffled"]["families"][run["chosen"]])
             print(f"{name}: {run['chosen']}, cross-validated AUC {auc} (n = {run['n']:,})")
     for source, f in (about["figures"] | about["as_listed"]).items():
-        print(
-            f"{source}: AUC {f['auc']:.4f} ± {f['auc_sd']:.4f}, "
-            f"calibration error {f['calibration_error']:.4f} (n = {f['n']:,})"
-        )
+        error = f["calibration_error"]
+        print(f"{source}: AUC {auc_text(f)}, calibration error {error:.4f} (n = {f['n']:,})")
     found = evidence["population"]["search"]
     print(
         f"search: log loss {found['start']:g} with the settings of params.yaml, "

@@ -65,8 +65,8 @@ TREES = [
 NEVER_FALLS = {"name_text", "category_rate", "parent_rate"}  # the odds, with one of these
 CRAWL_ALONE = {"launch_year", "category_rate", "country_rate"}  # tell how far a crawl came
 SETTINGS = {
-    "n_estimators": 300, "learning_rate": 0.05, "max_depth": 4, "min_child_weight": 10.0,
-    "subsample": 0.8, "colsample_bytree": 0.5, "reg_lambda": 5.0,
+    "n_estimators": 350, "learning_rate": 0.03, "max_depth": 5, "min_child_weight": 10.0,
+    "subsample": 0.93, "colsample_bytree": 0.98, "reg_lambda": 3.0,
 }
 
 # %% ../nbs/27_population.ipynb #bec56559
@@ -75,7 +75,8 @@ def fit_trees(
     settings: dict = SETTINGS, seed: int = 0, threads: int = 1
 ) -> Model:
     """Boosted trees of X (n, len(names)) beside `offset` (log odds, n) with `weight` (n) a row; the
-    log odds never rise with the goal, nor fall with `NEVER_FALLS`. `settings` are XGBoost's by their scikit-learn names."""
+    log odds never rise with the goal, nor fall with `NEVER_FALLS`. `settings` are XGBoost's by
+    their scikit-learn names."""
     coded = [n.endswith("#") for n in names]
     data = xgboost.DMatrix(
         X, y, weight=weight, base_margin=offset, nthread=threads, enable_categorical=True,
@@ -133,7 +134,7 @@ def pieces(x: np.ndarray, shape: CurveShape, among: np.ndarray | None = None) ->
 
 # %% ../nbs/27_population.ipynb #306d927f
 def to_curve(shape: CurveShape, weights: np.ndarray, among: np.ndarray) -> Curve:
-    "The curve of `shape` with the `weights` of its pieces; its origin is that of the values `among`."
+    "The curve of `shape` with the `weights` of its pieces; a mean is that of the values `among`."
     values = pieces(np.concatenate([shape.knots, among]).astype(float), shape, np.concatenate(
         [np.zeros(len(shape.knots), bool), np.ones(len(among), bool)]
     ))[: len(shape.knots)] @ weights
@@ -174,8 +175,8 @@ def fit_curves(
     offset: np.ndarray, y: np.ndarray, X: np.ndarray, names: Sequence[str], cells: Sequence = (),
     reference: np.ndarray | None = None, shapes: Sequence[CurveShape] = SHAPES
 ) -> tuple[list[Curve], list[dict]]:
-    """(curves of `shapes`, {level: log odds} of each of `cells`) beside `offset` (log odds, n), from
-    the columns `names` of X and `cells` (arrays of n levels, None for a row of a random sample).
+    """(curves of `shapes`, {level: log odds} of each of `cells`) beside `offset` (log odds, n),
+    from the columns `names` of X and `cells` (arrays of n levels, None for a row of a random sample).
 
     A curve whose origin is `mean` has it among the rows `reference` (bool), if 200 of them give it,
     else among all that do."""
@@ -209,8 +210,8 @@ def population_matrix(
     features: pd.DataFrame, k, words: list[tuple[str, str]], pooled: bool,
     years: tuple[float, float]
 ) -> tuple[np.ndarray, list[str], int]:
-    """(X, names, columns of the trees): the matrix of `features` for fold `k` (or `all`; `own`: each
-    row by the encoder that never saw it), float32. From a crawl alone (not `pooled`) what tells how
+    """(X, names, columns of the trees): the matrix of `features` for fold `k` (or `all`; `own`:
+    each row by the encoder that never saw it), float32. From a crawl alone (not `pooled`) what tells how
     far it came is left out; a launch beyond `years` counts as in the last of them."""
     trees = [n for n in TREES if pooled or n not in CRAWL_ALONE]
     names = trees + [shape.feature for shape in SHAPES]
@@ -235,7 +236,7 @@ def _learned(features: pd.DataFrame, name: str, k) -> np.ndarray:
 # %% ../nbs/27_population.ipynb #c6bd9b73
 class Rows(NamedTuple):
     """What the model is fitted to: `features`, labels `y`, `fold`, the `random` sample (bool), rows
-    the `trees` are grown on (bool) with `offset` (log odds) and `weight`, `cells` of the crawled."""
+    the `trees` are grown on (bool) with `offset` (log odds) and `weight`, `cells` of crawls."""
 
     features: pd.DataFrame
     y: np.ndarray
@@ -255,8 +256,8 @@ def to_rows(
     single: np.ndarray, rates: dict, partial_weight: float = 0.4
 ) -> Rows:
     """The `Rows` of `features` from the sources `run`: a `random` sample of all, `partial` ones
-    that are nearly random, others crawled. Without a random sample the crawled rows outside `single`
-    -outcome subcategories stand for it, moved to the stated `rates`."""
+    that are nearly random, others crawled. Without a random sample the crawled rows that are not
+    in `single`-outcome subcategories stand for it, moved to the stated `rates`."""
     y, fold, parent = (features[c].to_numpy() for c in ("success", "fold", "parent"))
     pooled = bool(random.any())
     sample = random if pooled else ~single

@@ -5,18 +5,20 @@
 # %% ../nbs/01_report.ipynb #1671eb0b
 from __future__ import annotations
 
-import re
+import json, re
 from io import BytesIO
 from typing import Any, Callable
 
-import matplotlib.pyplot as plt, pandas as pd
+import matplotlib.pyplot as plt, numpy as np, pandas as pd
 from IPython.display import Markdown, display
 from matplotlib.text import Text
 
 from .core import Checked, PACKAGE, read_json
 
 # %% auto #0
-__all__ = ['UNPRINTABLE', 'one_line', 'escaped', 'show', 'show_table', 'show_findings', 'Evidence', 'evidence', 'beside']
+__all__ = ['UNPRINTABLE', 'one_line', 'escaped', 'show', 'show_table', 'show_findings', 'Evidence', 'PopulationEvidence',
+           'evidence', 'population_evidence', 'beside', 'plot_curves', 'plot_importance', 'plot_shap_summary',
+           'plot_partial_dependence', 'plot_search']
 
 # %% ../nbs/01_report.ipynb #07c4a7a2
 UNPRINTABLE = re.compile(  # control characters, changes of text direction, lone surrogates
@@ -115,12 +117,37 @@ class Evidence(Checked):
     leaks: dict[str, float]
     protocols: dict[str, dict[str, Any]]
 
+# %% ../nbs/01_report.ipynb #374ea0b6
+class PopulationEvidence(Checked):
+    "What evidence.json holds of the packaged model: each part as its function gives it."
+
+    by_source: dict[str, dict[str, Any]] = {}
+    by_given: dict[str, dict[str, Any]] = {}
+    extremes: dict[str, dict[str, Any]] = {}
+    curves: dict[str, dict[str, Any]] = {}
+    importance: dict[str, Any] = {}
+    shap: dict[str, Any] = {}
+    partial_dependence: dict[str, Any] = {}
+    search: dict[str, Any] = {}
+
 # %% ../nbs/01_report.ipynb #0fc69ef0
+def _packaged_evidence() -> dict[str, Any]:
+    path = PACKAGE / "packaged" / "evidence.json"
+    return read_json(path.read_bytes(), dict[str, Any], path.name) if path.exists() else {}
+
+
 def evidence() -> dict[str, dict]:
     """What the pipeline measured on real campaigns when the packaged model was made, by the name of
     the data: {} if there is none. Shapes as in reports/features.json and reports/metrics.json."""
-    path = PACKAGE / "packaged" / "evidence.json"
-    return read_json(path.read_bytes(), dict[str, Evidence], path.name) if path.exists() else {}
+    runs = {k: v for k, v in _packaged_evidence().items() if k != "population"}
+    return read_json(json.dumps(runs), dict[str, Evidence], "evidence.json")
+
+
+def population_evidence() -> dict[str, dict]:
+    """What `make model` measured of the packaged model itself, on real campaigns it never saw: {}
+    if there is none. Keys as in `PopulationEvidence`."""
+    measured = _packaged_evidence().get("population", {})
+    return read_json(json.dumps(measured), PopulationEvidence, "evidence.json") if measured else {}
 
 # %% ../nbs/01_report.ipynb #4d0e9f90
 def beside(table: pd.DataFrame, key: str, get: Callable, title: str) -> pd.DataFrame:
@@ -132,3 +159,121 @@ def beside(table: pd.DataFrame, key: str, get: Callable, title: str) -> pd.DataF
         if any(get(run, v) is not None for v in table[key])
     }
     return table.assign(**columns)
+
+# %% ../nbs/01_report.ipynb #3eee0e21
+def _figure(columns: int, height: float = 4.2):
+    fig, axes = plt.subplots(
+        1, columns, figsize=(4.2 * max(columns, 1.5), height), layout="constrained", squeeze=False
+    )
+    for ax in axes[0]:
+        ax.grid(color="0.92")
+        ax.set_axisbelow(True)
+    return fig, axes[0]
+
+# %% ../nbs/01_report.ipynb #755f00d2
+def plot_curves(evidence: dict):
+    """ROC curve, precision-recall curve and calibration of each group in `evidence["curves"]`
+    {group: {"roc": {fpr, tpr}, "precision_recall": {recall, precision}, "calibration": {predicted,
+    observed, n}}}, side by side."""
+    fig, (roc, recall, calibration) = _figure(3)
+    sizes = {name: sum(c["calibration"]["n"]) for name, c in evidence["curves"].items()}
+    for name, curve in evidence["curves"].items():
+        roc.plot(curve["roc"]["fpr"], curve["roc"]["tpr"], label=name)
+        recall.plot(curve["precision_recall"]["recall"], curve["precision_recall"]["precision"])
+        calibration.plot(
+            curve["calibration"]["predicted"], curve["calibration"]["observed"], "o-", ms=4
+        )
+    for ax in (roc, calibration):
+        ax.plot([0, 1], [0, 1], color="0.7", lw=1, zorder=0)
+    roc.set(xlabel="false positive rate", ylabel="true positive rate", title="ROC")
+    recall.set(xlabel="recall", ylabel="precision", ylim=(0, 1.02), title="Precision and recall")
+    calibration.set(xlabel="predicted", ylabel="observed", title="Calibration")
+    roc.legend(loc="lower right", fontsize=8, frameon=False)
+    fig.suptitle("Held out: " + "; ".join(f"{k}, n = {n:,}" for k, n in sizes.items()))
+    return fig
+
+# %% ../nbs/01_report.ipynb #99d3b010
+def plot_importance(evidence: dict, top: int = 15):
+    """Mean absolute contribution of the `top` inputs and features, with 95 % intervals, from
+    `evidence["importance"]` {"n", "inputs": {name: {mean, low, high}}, "features"}."""
+    importance = evidence["importance"]
+    rows = min(top, len(importance["features"]))
+    fig, axes = _figure(2, height=1.4 + 0.26 * rows)
+    for ax, kind in zip(axes, ("inputs", "features")):
+        bars = dict(list(importance[kind].items())[:top][::-1])
+        mean, low, high = (np.array([b[k] for b in bars.values()]) for k in ("mean", "low", "high"))
+        spread = np.maximum([mean - low, high - mean], 0)
+        ax.barh([*bars], mean, xerr=spread, color="C0", error_kw={"elinewidth": 1})
+        ax.set(xlabel="mean |contribution| (log odds)", title=f"{kind}, n = {importance['n']:,}")
+    return fig
+
+# %% ../nbs/01_report.ipynb #b963a71f
+def plot_shap_summary(evidence: dict, top: int = 15):
+    """A line for each of the `top` features of `evidence["shap"]` {"n", "features": {feature: [{n,
+    value, mean, low, high}]}}: a point for the mean contribution of each bin of its values, from
+    low (dark) to high (bright), missing values grey, with the range of its middle 80 %."""
+    features = evidence["shap"]["features"]
+    size = lambda name: -sum(b["n"] * abs(b["mean"]) for b in features[name])
+    names = sorted(features, key=size)[:top][::-1]
+    fig, (ax,) = _figure(1, height=1.4 + 0.32 * len(names))
+    for at, name in enumerate(names):
+        known = max(1, sum("value" in b for b in features[name]) - 1)
+        for i, b in enumerate(features[name]):
+            color = plt.cm.viridis(0.9 * min(i / known, 1)) if "value" in b else "0.6"
+            y = at + 0.5 * (i / max(1, len(features[name]) - 1) - 0.5)
+            ax.plot([b["low"], b["high"]], [y, y], color=color, lw=0.8)
+            ax.plot(b["mean"], y, "o", ms=4, color=color)
+    ax.axvline(0, color="0.6", lw=1, zorder=0)
+    ax.set_yticks(range(len(names)), names)
+    title = f"SHAP values, by low (dark) to high values, n = {evidence['shap']['n']:,}"
+    ax.set(xlabel="contribution (log odds): mean of a bin, middle 80 %", title=title)
+    return fig
+
+# %% ../nbs/01_report.ipynb #715f8267
+def _plot_dependence(ax, line: dict) -> None:
+    "Draw a result of `partial_dependence`: a line of numbers, or a row for each text."
+    values, mean, low, high = (line[k] for k in ("values", "mean", "low", "high"))
+    if isinstance(values[0], str):
+        ax.hlines(range(len(values)), low, high, color="C0", alpha=0.3, lw=5)
+        ax.plot(mean, range(len(values)), "o", ms=5)
+        ax.set_yticks(range(len(values)), values, fontsize=8)
+        ax.set(xlabel="probability", ylabel=line["field"], xlim=(0, 1))
+    else:
+        ax.fill_between(values, low, high, alpha=0.2, lw=0)
+        ax.plot(values, mean, "o-", ms=3)
+        ax.set(xlabel=line["field"], ylabel="probability", ylim=(0, 1))
+        if min(values) > 0 and max(values) > 100 * min(values):
+            ax.set_xscale("log")
+    ax.set_title(f"n = {line['n']:,}", fontsize=9)
+
+# %% ../nbs/01_report.ipynb #395b1a13
+def plot_partial_dependence(evidence: dict):
+    """Mean and middle 80 % of the probability over each field in `evidence["partial_dependence"]`
+    {field: {field, n, values, mean, low, high}}, side by side."""
+    lines = evidence["partial_dependence"].values()
+    fig, axes = _figure(len(lines))
+    for ax, line in zip(axes, lines):
+        _plot_dependence(ax, line)
+    fig.suptitle("Partial dependence: mean and middle 80 % of the campaigns")
+    return fig
+
+# %% ../nbs/01_report.ipynb #00085f66
+def plot_search(evidence: dict):
+    """The history of `evidence["search"]` (trials, and the best loss so far), the importance of its
+    parameters, and the loss over the most important one."""
+    search = evidence["search"]
+    history, importance = pd.DataFrame(search["history"]), search.get("importance") or {}
+    fig, (left, middle, right) = _figure(3)
+    for state, part in history.groupby("state"):
+        mark = "o" if state == "complete" else "x"
+        left.plot(part["trial"], part["loss"], mark, ms=4, label=state)
+    left.step(history["trial"], history["best"], where="post", color="0.3", label="best so far")
+    left.set(xlabel="trial", ylabel="log loss", title=f"n = {len(history):,} trials")
+    left.legend(fontsize=8, frameon=False)
+    middle.barh([*importance][::-1], [*importance.values()][::-1])
+    middle.set(xlabel="fraction of the variance (fANOVA)", title="Parameter importance")
+    name = next(iter(importance or search["slices"]))
+    points = search["slices"][name]
+    right.plot(*zip(*points), "o", ms=4)
+    right.set(xlabel=name, ylabel="log loss", title=f"n = {len(points):,} complete trials")
+    return fig

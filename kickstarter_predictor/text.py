@@ -47,7 +47,7 @@ def _pieces(word: str) -> bytes:
 
 # %% ../nbs/22_text.ipynb #97148c8d
 def _within(block: bytes, parent: str | None) -> bytes:
-    "The hashes of the tokens in `block` within the category `parent`, where a word has its own say."
+    "The hashes of the tokens in `block` within the category `parent`."
     if not parent:
         return b""
     return (np.frombuffer(block, np.int32) ^ mmh3.hash(parent)).astype(np.int32).tobytes()
@@ -112,7 +112,7 @@ DAMPED = {"blurb"}
 
 
 def damping(distinct):
-    "By how much the score of a text of `distinct` different words and pairs of words counts: 0 to 1."
+    "How much the score of a text of `distinct` words and pairs of words counts: 0 to 1."
     words = (distinct + 1) / 2
     return np.clip((words - 4) / 8, 0, 1)
 
@@ -191,8 +191,8 @@ def one_hot(columns: Sequence[np.ndarray], min_rows: int = 1):
 # %% ../nbs/22_text.ipynb #f9fbb3eb
 def design(levels: Mapping[str, Sequence[str]], X: np.ndarray):
     """The other features for a linear model: each column of `X` in ten quantile bins (missing is
-    a bin of its own) and each of `levels`, with those of its source if they are there, one-hot: sparse matrix
-    with n rows."""
+    a bin of its own) and each of `levels`, with those of its source if they are there, one-hot:
+    sparse matrix with n rows."""
     edges = lambda x: np.unique(np.nanquantile(x, np.arange(0.1, 1, 0.1)))
     used = [x for x in X.T if np.isfinite(x).any()]
     bins = [np.where(np.isnan(x), -1, np.searchsorted(edges(x), x)) for x in used]
@@ -215,7 +215,7 @@ def _idf(matrices: list, n: int) -> list[np.ndarray]:
 
 # %% ../nbs/22_text.ipynb #56443325
 def _coefficients(A, y: np.ndarray, seed: int, epochs: int, penalty: float) -> np.ndarray:
-    "The coefficients of a logistic regression of `y` on sparse `A`; 0 for columns of one row or two."
+    "The coefficients of a logistic regression of `y` on sparse `A`; 0 for columns of 1 or 2 rows."
     from sklearn.linear_model import SGDClassifier  # here, since serving imports this module
 
     regression = SGDClassifier(
