@@ -33,9 +33,9 @@ pd = lazy("pandas")
 
 # %% auto #0
 __all__ = ['log', 'pd', 'STRENGTH', 'smoothed_rates', 'out_of_fold', 'univariate_auc', 'EncoderInput', 'text_feature', 'Encoder',
-           'text_odds', 'fit_encoder', 'save_encoder', 'EncoderFile', 'to_encoder', 'load_encoder', 'folds',
-           'feature_table', 'vocabulary', 'ordinal_encoding', 'encode_ordinals', 'matrix', 'quick_auc', 'by_input',
-           'gains', 'latent']
+           'text_words', 'text_odds', 'fit_encoder', 'save_encoder', 'EncoderFile', 'to_encoder', 'load_encoder',
+           'folds', 'feature_table', 'vocabulary', 'ordinal_encoding', 'encode_ordinals', 'matrix', 'quick_auc',
+           'by_input', 'gains', 'latent']
 
 # %% ../nbs/23_features.ipynb #6b4bc1a8
 STRENGTH = 10.0
@@ -150,16 +150,22 @@ class Encoder:
         return text_odds(self.texts, columns)
 
     def words(self, columns: Mapping[str, Sequence]) -> list[tuple[str, str, float]]:
-        """(text, word, log odds) of each word in the name and the blurb of the one campaign
-        `columns`, the weightiest first; punctuation marks are left out."""
-        weights = [
-            (c, word, weight) for c, score in self.texts.items() if columns[c][0]
-            for word, weight in word_weights(score, columns[c][0], columns["parent"][0])
-            if word[0].isalnum()
-        ]
-        return sorted(weights, key=lambda w: -abs(w[2]))
+        "(text, word, log odds) of each word in the texts of the one campaign `columns`."
+        return text_words(self.texts, {c: columns[c][0] for c in (*TEXTS, "parent")})
 
 # %% ../nbs/23_features.ipynb #95463cfa
+def text_words(
+    scores: Mapping[str, TextScore], campaign: Mapping[str, str | None]
+) -> list[tuple[str, str, float]]:
+    "(text, word, log odds) of each word in the texts of `campaign`, the weightiest first."
+    weights = [
+        (c, word, weight) for c, score in scores.items() if campaign[c]
+        for word, weight in word_weights(score, campaign[c], campaign["parent"])
+        if word[0].isalnum()
+    ]
+    return sorted(weights, key=lambda w: -abs(w[2]))
+
+
 def text_odds(
     scores: Mapping[str, TextScore], columns: Mapping[str, Sequence]
 ) -> dict[str, np.ndarray]:

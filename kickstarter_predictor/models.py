@@ -171,8 +171,7 @@ class Additive:
     intercept: float
     names: list[str]
     curves: list[Curve]
-    log_largest: dict[int | str, float]
-
+    log_largest: dict[float | str, float]
     family = "trees and curves"
 
     def __call__(self, X: np.ndarray) -> np.ndarray:
@@ -183,9 +182,9 @@ class Additive:
 
     def ceiling(self, X: np.ndarray) -> np.ndarray:
         "The highest log odds that each row of X may have."
-        parent, overall = X[:, self.names.index("parent#")].tolist(), self.log_largest[""]
-        largest = [self.log_largest.get(int(p) if p == p else "", overall) for p in parent]
-        return ceiling(X[:, self.names.index("log_goal")].astype(float), np.array(largest))
+        goal, parent = (X[:, self.names.index(n)].astype(float) for n in ("log_goal", "parent#"))
+        overall = self.log_largest[""]
+        return ceiling(goal, np.array([self.log_largest.get(p, overall) for p in parent.tolist()]))
 
     def contributions(self, X: np.ndarray) -> np.ndarray:
         """How much each feature moves the log odds of each row, and last the log odds of the
@@ -195,8 +194,7 @@ class Additive:
         moved[:, : self.n_trees] = of_trees[:, :-1]
         moved[:, -1] = of_trees[:, -1] + self.intercept
         for curve in self.curves:
-            at = self.names.index(curve["feature"])
-            moved[:, at] += curve_at(curve, X[:, at])
+            moved[:, at := self.names.index(curve["feature"])] += curve_at(curve, X[:, at])
         over = moved.sum(axis=1) - self.ceiling(X)
         moved[:, self.names.index("log_goal")] -= np.maximum(over, 0)
         return moved
@@ -366,7 +364,6 @@ class About(_Mapping, Checked):
     figures: dict[str, dict[str, float | None]] | dict[str, float | None]
     files: dict[str, _Sha256] = None
     checksum: str = None
-
     @model_validator(mode="after")
     def _complete(self):
         for name in self.names:

@@ -176,7 +176,8 @@ def fit_curves(
     reference: np.ndarray | None = None, shapes: Sequence[CurveShape] = SHAPES
 ) -> tuple[list[Curve], list[dict]]:
     """(curves of `shapes`, {level: log odds} of each of `cells`) beside `offset` (log odds, n),
-    from the columns `names` of X and `cells` (arrays of n levels, None for a row of a random sample).
+    from the columns `names` of X and `cells` (arrays of n levels, None for a row of a random
+    sample).
 
     A curve whose origin is `mean` has it among the rows `reference` (bool), if 200 of them give it,
     else among all that do."""
@@ -211,8 +212,8 @@ def population_matrix(
     years: tuple[float, float]
 ) -> tuple[np.ndarray, list[str], int]:
     """(X, names, columns of the trees): the matrix of `features` for fold `k` (or `all`; `own`:
-    each row by the encoder that never saw it), float32. From a crawl alone (not `pooled`) what tells how
-    far it came is left out; a launch beyond `years` counts as in the last of them."""
+    each row by the encoder that never saw it), float32. From a crawl alone (not `pooled`) what
+    tells how far it came is left out; a launch beyond `years` counts as in the last of them."""
     trees = [n for n in TREES if pooled or n not in CRAWL_ALONE]
     names = trees + [shape.feature for shape in SHAPES]
     codes = encode_ordinals(features, ordinal_encoding(words))[:, CATEGORICAL.index("parent")]
