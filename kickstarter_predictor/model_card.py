@@ -319,15 +319,11 @@ def data_section(metrics: dict, about: dict, population: dict | None) -> list[st
     ]))
 
 # %% ../nbs/29_model_card.ipynb #b300380f
-def _assumption(training: dict) -> str:
-    "The synthetic negatives with extreme goals, and what they mean."
-    return (
-        "**Very large goals rest on an assumption.** Hardly anybody asks for many times what such "
-        "campaigns need, so the data hold no failures of that sort. Beside real campaigns the "
-        f"model learned from synthetic ones, up to {training['overreach'] * 100:g} for every "
-        "hundred: campaigns that ask for ten to a thousand times as much, for more than "
-        f"${training['over_usd']:,.0f}, and fail."
-    )
+_LARGE = (
+    "**Very large goals rest on an assumption.** Hardly anybody asks for many times what such "
+    "campaigns need. Beyond the largest goal that a campaign of its category reached, the answer "
+    "falls to 1 % at twice that goal, and says so."
+)
 
 # %% ../nbs/29_model_card.ipynb #2b1684e8
 def population_section(population: dict) -> list[str]:
@@ -336,6 +332,8 @@ def population_section(population: dict) -> list[str]:
     figures = population.get("figures") or {}
     if not all(isinstance(f, dict) for f in figures.values()):
         figures = {"all": figures}
+    listed = (population.get("as_listed") or {}).items()
+    figures = figures | {f"{source}, as the crawl lists it": f for source, f in listed}
     floors = population.get("noise_floors") or {}
     rows = [[
         escaped(source), figure(f.get("n")), figure(f.get("predicted")), figure(f.get("base_rate")),
@@ -351,8 +349,7 @@ def population_section(population: dict) -> list[str]:
         "finds. The table is for campaigns it never saw; in a source that is a crawl, predicted "
         "and observed success rates differ for that reason."
     )
-    training = population.get("training") or {}
-    assumption = [_assumption(training)] if training.get("overreach") else []
+    assumption = [_LARGE] if population.get("largest_goals") else []
     return [text, *assumption, *([table(head, rows)] if rows else [])]
 
 # %% ../nbs/29_model_card.ipynb #4633ba2f
@@ -365,7 +362,8 @@ _PURPOSE = {
     ],
     "What it must not be used for": [
         "**Decisions about people**: whom to fund, to feature, to lend to or to refuse. It knows "
-        "nothing of the creator, the product or the work.",
+        "nothing of the product or the work, and of the creator only how many campaigns came "
+        "before.",
         "**Causes**: that campaigns with a certain word, length or date succeed more often does "
         "not mean that changing it would help.",
         "**Campaigns that are running or over**: it learned nothing of how one develops.",
