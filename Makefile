@@ -31,7 +31,7 @@ run: $(READY) ## make run DATA=<file|folder|glob|URL> OUT=<folder>: the same pip
 	@python -m kickstarter_predictor.scratch run --data '$(DATA)' --out '$(OUT)'
 
 model: $(READY) ## make model DATA='<snapshots>' ALONE='<files>': train the packaged model on real campaigns, and evaluate single files as well (default: ../shared/data)
-	@python -m kickstarter_predictor.packaging --data '$(or $(DATA),../shared/data/*.json.gz)' --alone $(or $(ALONE),$(if $(DATA),,../shared/data/scraped_2017_2024.json.gz ../shared/data/kick_2009_2015.json.gz))
+	@python -m kickstarter_predictor.packaging --data '$(or $(DATA),../shared/data/*.json.gz)' --alone $(or $(ALONE),$(if $(DATA),,../shared/data/scraped_2017_2024.json.gz))
 	@python -m kickstarter_predictor.monitor reference --data '$(or $(DATA),../shared/data/*.json.gz)'
 
 verify: $(READY) ## reproduce by force in a scratch clone and compare every output with the committed one
