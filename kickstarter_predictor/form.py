@@ -13,7 +13,7 @@ __all__ = ['FIRST_DAY', 'MOST_READ', 'KEYS', 'MOST_REASONS', 'CURVES', 'SORRY', 
 import logging, math, re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 
 import anywidget, traitlets
 
@@ -254,19 +254,11 @@ def check(fields, offered: Mapping, today: date | None = None) -> tuple[dict, di
     return values | dates, errors
 
 # %% ../nbs/34_form.ipynb #cdb72e03
-def as_campaign(values: Mapping, about: About) -> Campaign:
+def as_campaign(values: Mapping) -> Campaign:
     "What `check` read without errors, as `predict` takes it."
-    usual = about.typical
-
-    def at(day: date, hour_of: str) -> datetime:
-        hour, minute = int(usual.get(hour_of, 15)) % 24, int(usual.get("launch_minute", 28)) % 60
-        return datetime.combine(day, time(hour, minute, tzinfo=timezone.utc))
-
-    launched = at(values["launch"], "launch_hour")
-    created = values.get("created")
-    created = min(at(created, "created_hour"), launched) if created else None
     same = {k: values[k] for k in KEYS if k not in ("launch", "created", "link")}
-    return to_campaign(same | {"launched_at": launched, "created_at": created})
+    times = {"launched_at": values["launch"], "created_at": values.get("created")}
+    return to_campaign(same | times)
 
 # %% ../nbs/34_form.ipynb #7e9d9228
 MOST_REASONS = 6
@@ -335,7 +327,7 @@ def shown_reasons(p: Prediction) -> dict:
 # %% ../nbs/34_form.ipynb #8832543d
 def answer(values: Mapping, predictor: Predictor) -> tuple[dict, Campaign]:
     "(what the page draws for the `values` of `check`, the campaign). Raises InputError."
-    campaign = as_campaign(values, predictor.about)
+    campaign = as_campaign(values)
     p = predict(campaign, predictor)
     digits4 = lambda value: None if value is None else round(value, 4)
     inside = "" if p.base_of == "all campaigns" else f" in {p.base_of.replace('/', ' / ')}"

@@ -217,13 +217,14 @@ def dependence_text(lines: dict[str, dict]) -> str:
 
 # %% ../nbs/29_model_card.ipynb #c83eeffe
 def search_text(search: dict) -> str:
-    "What the search of the settings (`packaging.search`) brought, in two sentences."
+    "What the search of the settings (`packaging.search`) brought, in words."
     importance = [f"{escaped(k)} ({v:.0%})" for k, v in (search.get("importance") or {}).items()]
     mattered = f" What mattered: {', '.join(importance[:4])}." if importance else ""
     return (
         f"{figure(search['trials'])} trials of Optuna's TPE on real campaigns, "
         f"{figure(search['pruned'])} of them pruned, brought the log loss from "
-        f"{figure(search['start'], 4)} to {figure(search['best']['loss'], 4)}.{mattered}"
+        f"{figure(search['start'], 4)} to {figure(search['best']['loss'], 4)}.{mattered} In use are "
+        "settings near the best, with trees few and shallow enough for the package and the page."
     )
 
 # %% ../nbs/29_model_card.ipynb #a0db4bfa
