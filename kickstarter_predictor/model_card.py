@@ -224,7 +224,7 @@ def search_text(search: dict) -> str:
         f"{figure(search['trials'])} trials of Optuna's TPE on real campaigns, "
         f"{figure(search['pruned'])} of them pruned, brought the log loss from "
         f"{figure(search['start'], 4)} to {figure(search['best']['loss'], 4)}.{mattered} In use "
-        "are settings near the best, with trees few and shallow enough for the package and the page."
+        "are settings near the best, with trees few and shallow enough for package and page."
     )
 
 # %% ../nbs/29_model_card.ipynb #a0db4bfa
