@@ -331,10 +331,11 @@ def cross_validate_curves(
     curves and levels of the other folds beside `odds` (n,): float arrays (n,)."""
     population, listed = np.empty(len(odds)), np.empty(len(odds))
     for k in np.unique(rows.fold):
-        train, test = rows.fold != k, np.flatnonzero(rows.fold == k)
+        train = (rows.fold != k) & (rows.trees | rows.pooled)
+        test = np.flatnonzero(rows.fold == k)
         curves, effects = fit_curves(
-            odds[train], rows.y[train], X[train], names, [c[train] for c in rows.cells],
-            rows.trees[train]
+            (odds + rows.offset)[train], rows.y[train], X[train], names,
+            [c[train] for c in rows.cells], rows.trees[train]
         )
         added = sum(curve_at(c, X[test, names.index(c["feature"])]) for c in curves)
         shift = sum(pd.Series(c[test]).map(e).fillna(0).to_numpy(float)
@@ -374,7 +375,11 @@ def fit_population(
     trees = fit_trees(
         X[at, :n], names[:n], rows.y[at], rows.offset[at], rows.weight[at], settings, seed, threads
     )
-    curves, effects = fit_curves(odds, rows.y, own, names, rows.cells, rows.trees)
+    used = rows.trees | rows.pooled
+    curves, effects = fit_curves(
+        (odds + rows.offset)[used], rows.y[used], own[used], names, [c[used] for c in rows.cells],
+        rows.trees[used]
+    )
     numbers = ordinal_encoding(rows.words)["parent"]
     log_largest = {numbers.get(p, ""): float(np.log10(goal)) for p, goal in largest.items()}
     return Additive(trees, n, *scale, names, curves, log_largest), effects

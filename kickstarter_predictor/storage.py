@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib, io, json, shutil, struct, sys, tempfile, zipfile, zlib
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Mapping
 
 import numpy as np
 
@@ -56,11 +56,13 @@ def _file_names(folder: Path) -> set[str]:
     return {p.name for p in folder.iterdir() if not p.name.startswith(".")} - {"model.json"}
 
 # %% ../nbs/05_storage.ipynb #7ae6b6c3
-def _checksums(about: Mapping, files: Mapping[str, bytes]) -> dict[str, Any]:
-    sums = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(files.items())}
-    content = {k: v for k, v in about.items() if k != "checksum"} | {"files": sums}
-    text = json.dumps(content, sort_keys=True)
-    return {"files": sums, "checksum": hashlib.sha256(text.encode("ascii")).hexdigest()}
+def _sums(files: Mapping[str, bytes]) -> dict[str, str]:
+    return {name: hashlib.sha256(data).hexdigest() for name, data in sorted(files.items())}
+
+
+def _checksum(about: Mapping) -> str:
+    text = json.dumps({k: v for k, v in about.items() if k != "checksum"}, sort_keys=True)
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 # %% ../nbs/05_storage.ipynb #c3b6ffe4
 def seal(folder: Path) -> None:
@@ -68,12 +70,16 @@ def seal(folder: Path) -> None:
     its own content, as `checksum`. Hidden files do not count."""
     folder = Path(folder)
     about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-    about |= _checksums(about, {name: (folder / name).read_bytes() for name in _file_names(folder)})
+    about["files"] = _sums({name: (folder / name).read_bytes() for name in _file_names(folder)})
+    about["checksum"] = _checksum(about)
     with atomic(folder / "model.json") as part:
         text = json.dumps(about, indent=1, sort_keys=True, ensure_ascii=False)
         part.write_text(text + "\n", encoding="utf-8")
 
 # %% ../nbs/05_storage.ipynb #fdce7155
+_DAMAGED = "is damaged, or was changed after the model was saved"
+
+
 def unseal(folder: Path, kind) -> tuple[dict, dict[str, bytes]]:
     """(model.json of `folder`, of the type `kind`; {name: content} of its other files), all as
     `seal` left them. Raises InputError that names the first file that differs."""
@@ -82,6 +88,8 @@ def unseal(folder: Path, kind) -> tuple[dict, dict[str, bytes]]:
     sums = about.get("files")
     if not isinstance(sums, dict) or not isinstance(about.get("checksum"), str):
         raise InputError("model.json: has no checksums, for it is from an earlier release")
+    if _checksum(about) != about["checksum"]:
+        raise InputError(f"model.json: {_DAMAGED}")
     names = _file_names(folder)
     for name in sorted(names ^ sums.keys()):
         problem = "is missing" if name in sums else "is none of the files that model.json lists"
@@ -90,11 +98,9 @@ def unseal(folder: Path, kind) -> tuple[dict, dict[str, bytes]]:
         if not (folder / name).is_file():
             raise InputError(f"{printable(name)}: is no file")
         files[name] = (folder / name).read_bytes()
-    now = _checksums(about, files)
-    damaged = [name for name in files if now["files"][name] != sums[name]]
-    if damaged or now["checksum"] != about["checksum"]:
-        name = printable(min(damaged, default="model.json"))
-        raise InputError(f"{name}: is damaged, or was changed after the model was saved")
+    damaged = [name for name, digest in _sums(files).items() if digest != sums[name]]
+    if damaged:
+        raise InputError(f"{printable(min(damaged))}: {_DAMAGED}")
     return about, files
 
 # %% ../nbs/05_storage.ipynb #3ff10273
