@@ -263,7 +263,9 @@ def to_rows(
     pooled = bool(random.any())
     sample = random if pooled else ~single
     trees = sample | partial if pooled else sample
-    offset = np.zeros(len(y)) if pooled else stated_offset(parent, y, rates)
+    offset = np.zeros(len(y))
+    if not pooled:
+        offset[sample] = stated_offset(parent[sample], y[sample], rates)
     crawled = ~(random | partial) if pooled else np.zeros(len(y), bool)
     year = features["launch_year"].to_numpy().astype(int)
     label = lambda levels: np.array([
