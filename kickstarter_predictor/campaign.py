@@ -406,12 +406,15 @@ def to_campaign(
 ) -> Campaign:
     """`fields` as a Campaign, its category in the spelling of a model's `subcategories`, if they
     are given. Raises InputError that names the first wrong field, its value and what is allowed;
-    for a category only if `strict`, as `to_category`."""
-    campaign = fields if isinstance(fields, Campaign) else _validated(fields)
+    for a category as `to_category` if `strict`, but not of a Campaign, which nobody typed."""
+    typed = not isinstance(fields, Campaign)
+    campaign = _validated(fields) if typed else fields
     if not subcategories:
         return campaign
     given = campaign.parent, campaign.category
-    parent, category = to_category(campaign.category, campaign.parent, subcategories, strict)
+    parent, category = to_category(
+        campaign.category, campaign.parent, subcategories, strict and typed
+    )
     if (parent, category) == given:
         return campaign
     return campaign.model_copy(update={"parent": parent, "category": category})

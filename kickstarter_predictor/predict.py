@@ -414,7 +414,8 @@ def what_if(
     if field in ("days", "deadline"):
         fields |= {"days": None, "deadline": None}
     subcategories = predictor.about.subcategories
-    varied = [to_campaign(fields | {field: value}, subcategories) for value in values]
+    typed = not isinstance(campaign, Campaign) or field in ("category", "parent")
+    varied = [to_campaign(fields | {field: value}, subcategories, typed) for value in values]
     index = pd.Index(values, name=field)
     return pd.Series(probabilities(varied, predictor), index=index, name="probability")
 

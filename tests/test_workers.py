@@ -241,10 +241,10 @@ def cluster():
 
 
 def test_a_cluster_trains_the_same_model(cluster):
-    data = make_fold(features(20_000), 0)
+    data = make_fold(features(40_000), 0)
     settings = FAMILIES["XGBoost"].start | {"n_estimators": 200, "subsample": 1.0}  # which rows a tree sees is drawn by each worker
     here, there = (fit_family("XGBoost", data.X_train, data.y_train, settings, scheduler=s)(data.X_test) for s in (None, cluster))
-    assert auc(data.y_test, here) > 0.7 and abs(auc(data.y_test, here) - auc(data.y_test, there)) < 2e-3  # each worker bins its own part
+    assert auc(data.y_test, here) > 0.7 and abs(auc(data.y_test, here) - auc(data.y_test, there)) < 1e-3
     assert np.corrcoef(here, there)[0, 1] > 0.99
     blend = fit_blend({"XGBoost": 1.0}, data.X_train, data.y_train, {"XGBoost": settings | {"n_estimators": 20}}, scheduler=cluster)
     assert len(blend.parts[0][1].booster.get_dump()) == 20
