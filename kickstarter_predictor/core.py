@@ -491,6 +491,7 @@ RENAMED = {
     "tune.storage": "how.tune.storage", "tune.grace": "how.tune.heartbeat_timeout",
     "evaluate.at_once": "how.evaluate.n_jobs", "evaluate.threads": "how.evaluate.threads",
     "population.published": "population.random",
+    "population.trees": "population.n_estimators",
     "population.at_once": "how.population.n_jobs", "population.threads": "how.population.threads",
     "experiment.a_day": "experiment.visitors_per_day", "monitor.a_day": "monitor.visitors_per_day",
     "monitor.off_simulated": "monitor.simulated_bias",

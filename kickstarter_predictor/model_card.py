@@ -223,8 +223,8 @@ def search_text(search: dict) -> str:
     return (
         f"{figure(search['trials'])} trials of Optuna's TPE on real campaigns, "
         f"{figure(search['pruned'])} of them pruned, brought the log loss from "
-        f"{figure(search['start'], 4)} to {figure(search['best']['loss'], 4)}.{mattered} In use "
-        "are settings near the best, with trees few and shallow enough for package and page."
+        f"{figure(search['start'], 4)} to {figure(search['best']['loss'], 4)}.{mattered} "
+        "Those in use stand in `params.yaml`."
     )
 
 # %% ../nbs/29_model_card.ipynb #a0db4bfa

@@ -158,6 +158,13 @@ def ceiling(log_goal: np.ndarray, log_largest: np.ndarray) -> np.ndarray:
     doublings = (log_goal - log_largest) / math.log10(2)
     return np.where(doublings > 0, _HUNDREDTH - 8 * (doublings - 1), np.inf)
 
+
+def _ceilings(X: np.ndarray, names: list[str], log_largest: dict) -> np.ndarray:
+    "The `ceiling` of each row of X: of its parent's number in `log_largest`, else that of all."
+    goal, parent = (X[:, names.index(n)].astype(float) for n in ("log_goal", "parent#"))
+    overall = log_largest[""]
+    return ceiling(goal, np.array([log_largest.get(p, overall) for p in parent.tolist()]))
+
 # %% ../nbs/24_models.ipynb #a42121a6
 @dataclass
 class Additive:
@@ -172,19 +179,14 @@ class Additive:
     names: list[str]
     curves: list[Curve]
     log_largest: dict[float | str, float]
+
     family = "trees and curves"
 
     def __call__(self, X: np.ndarray) -> np.ndarray:
         "The log odds of each row of X: float array (n,)."
         odds = self.intercept + self.slope * self.trees(X[:, : self.n_trees])
         added = sum(curve_at(c, X[:, self.names.index(c["feature"])]) for c in self.curves)
-        return np.minimum(odds + added, self.ceiling(X))
-
-    def ceiling(self, X: np.ndarray) -> np.ndarray:
-        "The highest log odds that each row of X may have."
-        goal, parent = (X[:, self.names.index(n)].astype(float) for n in ("log_goal", "parent#"))
-        overall = self.log_largest[""]
-        return ceiling(goal, np.array([self.log_largest.get(p, overall) for p in parent.tolist()]))
+        return np.minimum(odds + added, _ceilings(X, self.names, self.log_largest))
 
     def contributions(self, X: np.ndarray) -> np.ndarray:
         """How much each feature moves the log odds of each row, and last the log odds of the
@@ -194,8 +196,9 @@ class Additive:
         moved[:, : self.n_trees] = of_trees[:, :-1]
         moved[:, -1] = of_trees[:, -1] + self.intercept
         for curve in self.curves:
-            moved[:, at := self.names.index(curve["feature"])] += curve_at(curve, X[:, at])
-        over = moved.sum(axis=1) - self.ceiling(X)
+            at = self.names.index(curve["feature"])
+            moved[:, at] += curve_at(curve, X[:, at])
+        over = moved.sum(axis=1) - _ceilings(X, self.names, self.log_largest)
         moved[:, self.names.index("log_goal")] -= np.maximum(over, 0)
         return moved
 

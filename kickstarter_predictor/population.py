@@ -14,18 +14,21 @@ from scipy.optimize import minimize
 
 from .core import logger
 from .explore import single_outcome_subcategories
-from .features import encode_ordinals, ordinal_encoding, vocabulary
+from kickstarter_predictor.features import (
+    Encoder, encode_ordinals, feature_table, ordinal_encoding, vocabulary,
+)
 from .inputs import CATEGORICAL, LEARNED
-from .metrics import auc, metrics
+from .metrics import EVERYTHING, auc, metrics
 from .models import Additive, Curve, Model, curve_at, logit, sigmoid
 
 log = logger("population")
 
 # %% auto #0
-__all__ = ['log', 'TREES', 'NEVER_FALLS', 'CRAWL_ALONE', 'SETTINGS', 'SHAPES', 'of_source', 'in_single_outcome_subcategory',
-           'stated_offset', 'fit_trees', 'CurveShape', 'pieces', 'to_curve', 'fit_curves', 'population_matrix', 'Rows',
-           'to_rows', 'fold_of_trees', 'out_of_fold_trees', 'fit_scale', 'cross_validate_curves', 'bootstrap_spread',
-           'largest_goals', 'fit_population', 'crawl_levels', 'by_source']
+__all__ = ['log', 'TREES', 'NEVER_FALLS', 'CRAWL_ALONE', 'SETTINGS', 'CRAWL_SETTINGS', 'SHAPES', 'of_source',
+           'in_single_outcome_subcategory', 'Sources', 'to_sources', 'rows_by_run', 'stated_offset', 'fit_trees',
+           'CurveShape', 'pieces', 'to_curve', 'fit_curves', 'population_matrix', 'Rows', 'source_features', 'to_rows',
+           'fold_of_trees', 'out_of_fold_trees', 'cross_validate_curves', 'bootstrap_spread', 'largest_goals',
+           'fit_population', 'crawl_levels', 'by_source', 'by_what_was_given']
 
 # %% ../nbs/27_population.ipynb #4743e020
 def of_source(run_id: pd.Series, beginnings: Sequence[str]) -> np.ndarray:
@@ -44,6 +47,35 @@ def in_single_outcome_subcategory(
     single = {*zip(cells["parent"], cells["category"])}
     pairs = zip(campaigns["parent"], campaigns["category"])
     return ~random & np.array([pair in single for pair in pairs], bool)
+
+# %% ../nbs/27_population.ipynb #51fb110a
+class Sources(NamedTuple):
+    """Where campaigns are from, arrays (n,): the beginning of the `run` id; whether of a `random`
+    sample of all, of a `partial` one (nearly random, without categories), or crawled in a
+    `single`-outcome subcategory."""
+
+    run: np.ndarray
+    random: np.ndarray
+    partial: np.ndarray
+    single: np.ndarray
+
+
+def to_sources(
+    campaigns: pd.DataFrame, random: Sequence[str], partial: Sequence[str], min_rows: int = 20
+) -> Sources:
+    """The `Sources` of `campaigns`, by the beginnings of the run ids of `random` and `partial`
+    samples. Without a random sample there is no partial one."""
+    run_id = campaigns["run_id"].fillna("unknown")
+    of_all = of_source(run_id, random)
+    of_part = of_source(run_id, partial) & of_all.any()
+    single = in_single_outcome_subcategory(campaigns, of_all | of_part, min_rows)
+    return Sources(run_id.str[:22].to_numpy(object), of_all, of_part, single)
+
+# %% ../nbs/27_population.ipynb #695ab018
+def rows_by_run(campaigns: pd.DataFrame) -> dict[str, np.ndarray]:
+    "Groups {first 22 characters of `run_id`: bool array (n,)} of the `campaigns`, by name."
+    run = campaigns["run_id"].fillna("unknown").str[:22]
+    return {name: (run == name).to_numpy(bool) for name in sorted(run.unique())}
 
 # %% ../nbs/27_population.ipynb #9975011a
 def stated_offset(
@@ -68,6 +100,8 @@ SETTINGS = {
     "n_estimators": 350, "learning_rate": 0.03, "max_depth": 5, "min_child_weight": 10.0,
     "subsample": 0.93, "colsample_bytree": 0.98, "reg_lambda": 3.0,
 }
+# of a crawl alone: the more the trees learn of it, the less they tell of other campaigns
+CRAWL_SETTINGS = {"n_estimators": 200, "max_depth": 3}
 
 # %% ../nbs/27_population.ipynb #bec56559
 def fit_trees(
@@ -251,14 +285,26 @@ class Rows(NamedTuple):
     years: tuple[float, float]
     words: list[tuple[str, str]]
 
+# %% ../nbs/27_population.ipynb #d737be58
+def source_features(
+    campaigns: pd.DataFrame, sources: Sources, bits: int, epochs: int, seed: int = 0,
+    n_jobs: int = 1
+) -> tuple[pd.DataFrame, Encoder]:
+    """The `feature_table` of `campaigns`: success rates are learned from the random samples, or
+    from a crawl alone outside its single-outcome subcategories."""
+    pooled = bool(sources.random.any())
+    return feature_table(
+        campaigns, bits=bits, n_jobs=n_jobs, inner_folds=3, seed=seed, epochs=epochs,
+        rated=sources.random if pooled else ~sources.single, source=sources.run if pooled else None
+    )
+
 # %% ../nbs/27_population.ipynb #dcb64fe9
 def to_rows(
-    features: pd.DataFrame, run: Sequence[str], random: np.ndarray, partial: np.ndarray,
-    single: np.ndarray, rates: dict, partial_weight: float = 0.4
+    features: pd.DataFrame, sources: Sources, rates: dict, partial_weight: float = 0.4
 ) -> Rows:
-    """The `Rows` of `features` from the sources `run`: a `random` sample of all, `partial` ones
-    that are nearly random, others crawled. Without a random sample the crawled rows that are not
-    in `single`-outcome subcategories stand for it, moved to the stated `rates`."""
+    """The `Rows` of `features` from `sources`. Without a random sample the crawled rows that are
+    not in single-outcome subcategories stand for it, moved to the stated `rates`."""
+    run, random, partial, single = sources
     y, fold, parent = (features[c].to_numpy() for c in ("success", "fold", "parent"))
     pooled = bool(random.any())
     sample = random if pooled else ~single
@@ -315,16 +361,6 @@ def out_of_fold_trees(
         odds[rows.fold == k, int(resampled)] = result
     return odds
 
-# %% ../nbs/27_population.ipynb #27a6eae4
-def fit_scale(odds: np.ndarray, y: np.ndarray) -> tuple[float, float]:
-    "(slope, intercept) with which the log odds `odds` fit the outcomes `y` best."
-    A = np.column_stack([odds, np.ones(len(y))])
-    ridge = np.array([1e-3, 1e-3])
-    slope, intercept = minimize(
-        _loss, np.array([1.0, 0.0]), (A, y, np.zeros(len(y)), ridge), "L-BFGS-B", True
-    ).x
-    return round(float(slope), 6), round(float(intercept), 6)
-
 # %% ../nbs/27_population.ipynb #1ea522c9
 def cross_validate_curves(
     rows: Rows, odds: np.ndarray, X: np.ndarray, names: list[str]
@@ -365,7 +401,7 @@ def largest_goals(campaigns: pd.DataFrame) -> dict[str, float]:
 
 # %% ../nbs/27_population.ipynb #be8fa4b8
 def fit_population(
-    rows: Rows, odds: np.ndarray, scale: tuple[float, float], largest: dict[str, float],
+    rows: Rows, odds: np.ndarray, scale: dict[str, float], largest: dict[str, float],
     settings: dict = SETTINGS, seed: int = 0, threads: int = 1
 ) -> tuple[Additive, list[dict]]:
     """(the model for all campaigns, levels of each of `rows.cells`) fitted to all rows: the curves
@@ -384,7 +420,9 @@ def fit_population(
     )
     numbers = ordinal_encoding(rows.words)["parent"]
     log_largest = {numbers.get(p, ""): float(np.log10(goal)) for p, goal in largest.items()}
-    return Additive(trees, n, *scale, names, curves, log_largest), effects
+    return Additive(
+        trees, n, scale["slope"], scale["intercept"], names, curves, log_largest
+    ), effects
 
 # %% ../nbs/27_population.ipynb #9ab02144
 def crawl_levels(effects: list[dict], gives: dict[str, list[str]]) -> list[dict]:
@@ -414,3 +452,29 @@ def by_source(y: np.ndarray, p: np.ndarray, fold: np.ndarray,
         }
 
     return {name: one(rows) for name, rows in sources.items() if len(np.unique(y[rows])) == 2}
+
+# %% ../nbs/27_population.ipynb #0cdabb5c
+_GIVES = {
+    "blurb": lambda c: c["blurb"].fillna("").str.strip() != "",
+    "category": lambda c: c["category"].notna(),
+    "video": lambda c: c["video"].notna(),
+    "creator's past": lambda c: c["earlier_campaigns"].notna(),
+}
+
+# %% ../nbs/27_population.ipynb #4b710adb
+def by_what_was_given(campaigns: pd.DataFrame, of_all: np.ndarray) -> dict[str, np.ndarray]:
+    """Groups {name: bool array (n,)} of the `campaigns` that belong to samples of all projects
+    (`of_all`, bool array (n,)), by what they give: `EVERYTHING` (blurb, category, video, creator's
+    past), each pattern of these by name, and each of them alone; empty groups are left out."""
+    given = {name: gives(campaigns).to_numpy(bool) for name, gives in _GIVES.items()}
+    patterns = np.column_stack([*given.values()])
+    groups = {EVERYTHING: patterns.all(axis=1)}
+    for pattern in sorted(map(tuple, np.unique(patterns, axis=0)), reverse=True):
+        if not all(pattern):
+            has = [name for name, yes in zip(given, pattern) if yes]
+            lacks = [name for name, yes in zip(given, pattern) if not yes]
+            name = f"{', '.join(has) or 'nothing of these'}; no {' or '.join(lacks)}"
+            groups[name] = (patterns == pattern).all(axis=1)
+    groups |= {f"all with {name}": rows for name, rows in given.items()}
+    groups = {name: rows & np.asarray(of_all, bool) for name, rows in groups.items()}
+    return {name: rows for name, rows in groups.items() if rows.any()}

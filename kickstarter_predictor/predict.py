@@ -172,8 +172,8 @@ def words(columns: Mapping, predictor: Predictor, most: int = 5) -> list[Word]:
     as many against it; [] if the encoder does not tell them."""
     if not hasattr(predictor.encoder, "words"):
         return []
-    found = sorted(predictor.encoder.words(columns), key=lambda word: -abs(word[2]))
-    sides = ([word for word in found if sign * word[2] > 0][:most] for sign in (1, -1))
+    weights = predictor.encoder.words(columns)
+    sides = ([word for word in weights if sign * word[2] > 0][:most] for sign in (1, -1))
     return [Word(text, printable(word)[:60], weight) for text, word, weight in chain(*sides)]
 
 # %% ../nbs/28_predict.ipynb #aa4a2af4

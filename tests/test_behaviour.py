@@ -12,7 +12,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from kickstarter_predictor.models import load_predictor
-from kickstarter_predictor.predict import predict, what_if
+from kickstarter_predictor.predict import predict, predict_many, what_if
 
 TITLES = {
     "Art": ("Public Art", "A mural for Elm Street"), "Comics": ("Graphic Novels", "Paper Moons: issue one"),
@@ -160,8 +160,6 @@ def test_the_start_is_the_same_for_all(predictor):
 
 
 def test_a_prediction_alone_and_in_a_table_is_the_same(predictor, probability):
-    from kickstarter_predictor.predict import predict_many
-
     table = predict_many(pd.DataFrame(CAMPAIGNS), predictor)["probability"].to_numpy()
     assert np.allclose(table, [probability(c) for c in CAMPAIGNS], atol=1e-6)
 

@@ -34,7 +34,7 @@ def _on_real_campaigns(folder: Path):
 
 def _on_hostile_campaigns(folder: Path):
     "Less of everything, for what is looked at is how it is shown."
-    less = {"tune": {"trials": 1, "families": ["logistic regression", "XGBoost"]}, "evaluate": {"resamples": 20, "curve": [0.5]}, "population": {"trees": 20, "epochs": 2},
+    less = {"tune": {"trials": 1, "families": ["logistic regression", "XGBoost"]}, "evaluate": {"resamples": 20, "curve": [0.5]}, "population": {"n_estimators": 20, "epochs": 2},
             "outcomes": {"visitors": 90}, "experiment": {"trials": 100}, "monitor": {"trials": 100}}
     with scratch_clone(ROOT, as_it_is=True) as clone:
         params = yaml.safe_load((clone / "params.yaml").read_text(encoding="utf-8"))
