@@ -163,8 +163,9 @@ def headline(measured: dict) -> str:
     if not figures:
         return ""
     return (
-        "**Campaigns that give everything the form asks for** (blurb, category, video, the "
-        f"creator's past; held out, n = {figure(figures['n'])}): AUC {auc_text(figures)}: "
+        "**The packaged model, on real campaigns that give everything the form asks for** (blurb, "
+        f"category, video, the creator's past; held out, n = {figure(figures['n'])}): "
+        f"AUC {auc_text(figures)}: "
         f"{of_hundred(figures['auc'])}. The calibration error is "
         f"{figure(figures['calibration_error'])}; {figures['base_rate']:.1%} of "
         f"them succeeded, {figures['predicted']:.1%} were predicted."
@@ -439,7 +440,7 @@ def kind_of(metrics: dict, about: dict) -> list[list]:
 _IN_SHORT = (
     "The model estimates, before a Kickstarter campaign is launched, how likely it is to reach its "
     "goal by its deadline, from what its creator enters: name, blurb, goal, dates, category, "
-    "country."
+    "country, video, earlier campaigns."
 )
 _AUC = (
     "AUC: how often, of one successful and one failed campaign, the successful one gets the higher "

@@ -169,9 +169,7 @@ class Word:
 
 def words(columns: Mapping, predictor: Predictor, most: int = 5) -> list[Word]:
     """The words of the one campaign in `columns` that count most, at most `most` for it and then
-    as many against it; [] if the encoder does not tell them."""
-    if not hasattr(predictor.encoder, "words"):
-        return []
+    as many against it."""
     weights = predictor.encoder.words(columns)
     sides = ([word for word in weights if sign * word[2] > 0][:most] for sign in (1, -1))
     return [Word(text, printable(word)[:60], weight) for text, word, weight in chain(*sides)]
@@ -226,7 +224,7 @@ def _category_note(parent, category, about: About) -> str | None:
     known_parent = parent in about.base_rates["parent"]
     fallback = f"falls back to {repr(parent) if known_parent else 'all campaigns'}"
     if not category and not parent:
-        return "no category given; the model takes all campaigns together"
+        return "no category given; the model goes by the rest"
     if category and f"{parent}/{category}" not in about.subcategories:
         within = f" in {parent!r}" if parent else ""
         return f"category {category!r} is unknown to the model{within}; it {fallback}"
@@ -250,7 +248,7 @@ def notes(campaign: Campaign, columns: Mapping, about: About) -> list[str]:
         of = parent if parent in largest else "any category"
         lines.append(
             f"no campaign of {of} that the model knows reached more than ${most:,.0f}; beyond that "
-            "its answer falls to a hundredth at twice as much"
+            "the answer falls, to 1 % at twice as much"
         )
     return [line for line in lines if line]
 
