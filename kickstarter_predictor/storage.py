@@ -77,7 +77,7 @@ def seal(folder: Path) -> None:
         part.write_text(text + "\n", encoding="utf-8")
 
 # %% ../nbs/05_storage.ipynb #fdce7155
-_DAMAGED = "is damaged, or was changed after the model was saved"
+_CHANGED = "is damaged, or was changed after the model was saved"
 
 
 def unseal(folder: Path, kind) -> tuple[dict, dict[str, bytes]]:
@@ -89,7 +89,7 @@ def unseal(folder: Path, kind) -> tuple[dict, dict[str, bytes]]:
     if not isinstance(sums, dict) or not isinstance(about.get("checksum"), str):
         raise InputError("model.json: has no checksums, for it is from an earlier release")
     if _checksum(about) != about["checksum"]:
-        raise InputError(f"model.json: {_DAMAGED}")
+        raise InputError(f"model.json: {_CHANGED}")
     names = _file_names(folder)
     for name in sorted(names ^ sums.keys()):
         problem = "is missing" if name in sums else "is none of the files that model.json lists"
@@ -100,7 +100,7 @@ def unseal(folder: Path, kind) -> tuple[dict, dict[str, bytes]]:
         files[name] = (folder / name).read_bytes()
     damaged = [name for name, digest in _sums(files).items() if digest != sums[name]]
     if damaged:
-        raise InputError(f"{printable(min(damaged))}: {_DAMAGED}")
+        raise InputError(f"{printable(min(damaged))}: {_CHANGED}")
     return about, files
 
 # %% ../nbs/05_storage.ipynb #3ff10273
