@@ -89,7 +89,7 @@ def stage_params(nb, name: str) -> list[str]:
     own = {name if n.startswith(f"{name}.") else n for n in names}
     return sorted(n for n in own if not n.startswith(f"{HOW}."))
 
-# %% ../nbs/03_stage.ipynb #e26559f6
+# %% ../nbs/03_stage.ipynb #40ad534c
 def name_of(stem: str) -> str:
     "`18_clean` without its number."
     return re.sub(r"^\d\d_", "", stem)
@@ -159,7 +159,7 @@ def dvc_yaml(base: Path) -> str:
     text = yaml.safe_dump({"stages": stages, "plots": PLOTS}, sort_keys=False, width=120)
     return f"# Generated from the notebooks by `make dvc`; do not edit.\n{text}"
 
-# %% ../nbs/03_stage.ipynb #89f84b29
+# %% ../nbs/03_stage.ipynb #f3c6784d
 READING = {  # the reports in the order in which to read them, and their titles
     "summary": "Will a Kickstarter campaign reach its goal? A summary",
     "model_card": "Model card: what the model is for, and how far to believe it",
@@ -184,7 +184,7 @@ def reading_order(stems: list[str]) -> list[str]:
     place = {name: at for at, name in enumerate(READING)}
     return sorted(stems, key=lambda stem: (place.get(name_of(stem), len(place)), stem))
 
-# %% ../nbs/03_stage.ipynb #04d9d644
+# %% ../nbs/03_stage.ipynb #5149ca74
 def page_of(stem: str) -> str:
     "The page of Markdown of the report `stem`, as a link from another."
     return Path(report_paths(stem, figures=False)[0]).name
@@ -203,15 +203,15 @@ def links_of(stem: str, stems: list[str]) -> str:
     links += [f"previous: {link(short(to), to)}" for to in before if to != order[0]]
     return " · ".join([*links, *(f"next: {link(short(to), to)}" for to in after)])
 
-# %% ../nbs/03_stage.ipynb #7b51c3f5
+# %% ../nbs/03_stage.ipynb #96d897e8
 def analyses(base: Path) -> list[str]:
     "The stems of the notebooks that have a report, among those listed in `READING`."
     return [path.stem for name, path in notebooks(base).items() if name in READING]
 
 # %% ../nbs/03_stage.ipynb #c2054b50
 _EVIDENCE = (
-    "**Two kinds of figures.** Those under *On real campaigns* are from the making of the packaged "
-    "model; all others are of the data at hand. "
+    "**Two kinds of figures.** Those of the packaged model, and those under *On real campaigns*, "
+    "were measured on real campaigns when that model was made; all others are of the data at hand. "
 )
 
 
