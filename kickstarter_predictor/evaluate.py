@@ -230,7 +230,7 @@ def in_order(protocols: dict) -> dict:
     last = [key for key in protocols if key not in PROTOCOLS]
     return {key: protocols[key] for key in (*PROTOCOLS, *last) if key in protocols}
 
-# %% ../nbs/26_evaluate.ipynb #f1d4f942
+# %% ../nbs/26_evaluate.ipynb #e046f539
 def auc_differences(
     case: Case, name: str, resamples: int = 200, seed: int = 0
 ) -> dict[str, dict[str, float]]:
@@ -249,7 +249,7 @@ def auc_differences(
         for other in differences
     }
 
-# %% ../nbs/26_evaluate.ipynb #c535a9d2
+# %% ../nbs/26_evaluate.ipynb #a5db996c
 def better_than(chosen: str, protocols: dict, baseline: str) -> list[tuple[str, str, dict]]:
     """(title, model, its figures) of each of the `protocols` under which the AUC of another model
     than `chosen` and the `baseline` is the highest, by a thousandth or more."""
@@ -261,7 +261,7 @@ def better_than(chosen: str, protocols: dict, baseline: str) -> list[tuple[str, 
             better.append((result["title"], best, families[best]))
     return better
 
-# %% ../nbs/26_evaluate.ipynb #1652948e
+# %% ../nbs/26_evaluate.ipynb #6a7c06f8
 def protocols_table(protocols: dict, chosen: str, baseline: str) -> pd.DataFrame:
     """A row a protocol: n, success rate, and AUC of the model `chosen`, of the best other one and
     of the `baseline`."""

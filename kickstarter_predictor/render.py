@@ -188,6 +188,9 @@ def to_markdown(nb, files: str) -> tuple[str, dict[str, bytes]]:
 
 # %% ../nbs/02_render.ipynb #8371c1c0
 _FOLD = re.compile(r"<details><summary>[^<>]*</summary>|</details>")
+_FIGURES = re.compile(  # a cell of figures, which stands on one line
+    r"[+–-]?\d[\d.,]*( ?%)?( ± [\d.]+)?( (\(.{1,20}\)|to .{1,9}))?"
+)
 
 
 def _plain(text: str) -> str:
@@ -225,13 +228,15 @@ class _PageRenderer(mistune.HTMLRenderer):
         return f"<table{wide}>\n{text}</table>\n"
 
     def table_cell(self, text, align=None, head=False):
-        number = " class=number" if align == "right" else ""
+        plain, number = _plain(text), "number " if align == "right" else ""
         if head:
-            self.columns.append(html.escape(_plain(text)))
-            return f"<th scope=col{number}>{text}</th>\n"
+            self.columns.append(html.escape(plain))
+            return f'<th scope=col class="{number}">{text}</th>\n'
         column = self.columns[self.column % len(self.columns)]
         self.column += 1
-        return f'<td{number} data-column="{column}">{text}</td>\n'
+        figure = "figures" if _FIGURES.fullmatch(plain) else ""
+        long = "long" if max(map(len, plain.split()), default=0) > 24 else ""
+        return f'<td class="{number}{figure}{long}" data-column="{column}">{text}</td>\n'
 
     def block_code(self, code, info=None):
         if not info:
@@ -274,25 +279,27 @@ blockquote p { margin: .3rem 0; }
 table { border-collapse: collapse; margin: 1rem 0; font-size: .88rem; max-width: 100%;
   font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top;
-  text-align: left; overflow-wrap: anywhere; }
-.number { text-align: right; overflow-wrap: break-word; }
-th { overflow-wrap: break-word; } thead th { border-bottom: 2px solid var(--line); }
+  text-align: left; }
+.number { text-align: right; } .figures { white-space: nowrap; }
+.long { overflow-wrap: anywhere; min-width: 8rem; }
+thead th { border-bottom: 2px solid var(--line); }
 pre { background: var(--code); padding: .7rem .9rem; overflow-x: auto; font-size: .82rem;
   line-height: 1.45; border-radius: 4px; }
 code { font-family: ui-monospace, monospace; font-size: .9em; overflow-wrap: anywhere; }
-pre code { overflow-wrap: normal; }
+pre code { overflow-wrap: normal; } pre { white-space: pre-wrap; }
 details { margin: 1rem 0; border-top: 1px solid var(--line); padding-top: .6rem; }
 summary { cursor: pointer; font-weight: 600; }
 @media (max-width: 40rem) {
   body { margin: 1rem auto; } h1 { font-size: 1.5rem; }
-  .figure img { min-width: 36rem; max-width: none; }
+  .figure img { width: 38rem; max-width: none; }
   .wide, .wide tbody, .wide tr, .wide td { display: block; }
   .wide thead { display: none; }
   .wide tr { border-bottom: 2px solid var(--line); padding: .5rem 0; }
   .wide td { display: flex; justify-content: space-between; gap: 1rem; border: 0;
     padding: .1rem 0; text-align: right; }
   .wide td::before { content: attr(data-column); font-weight: 600; text-align: left;
-    flex: 0 1 auto; max-width: 55%; }
+    flex: 0 0 45%; }
+  .figures { white-space: normal; }
 }
 """
 

@@ -71,10 +71,10 @@ def show(fig, alt: str) -> None:
     "Display the matplotlib figure `fig` as PNG with `alt` as its alternative text, and close it."
     _show_texts_literally(fig)
     drawn, png = BytesIO(), BytesIO()
-    fig.savefig(drawn, format="png", dpi=120, bbox_inches="tight")
+    fig.savefig(drawn, format="png", dpi=110, bbox_inches="tight")
     plt.close(fig)
-    # 256 colors are enough, and a third of the bytes
-    Image.open(drawn).convert("RGB").quantize(256).save(png, format="png", optimize=True)
+    # 128 colors are enough, and a third of the bytes
+    Image.open(drawn).convert("RGB").quantize(128).save(png, format="png", optimize=True)
     display({"image/png": png.getvalue(), "text/plain": alt}, raw=True,
             metadata={"image/png": {"alt": alt}})
 
@@ -250,7 +250,8 @@ def plot_importance(evidence: dict, top: int = 15, words: dict[str, str] = {}):
     fig, axes = _figure(2, height=1.4 + 0.26 * rows, width=5.4)
     for ax, kind in zip(axes, ("inputs", "features")):
         largest = sorted(importance[kind].items(), key=lambda item: -item[1]["mean"])[:top]
-        bars = {words.get(name, name): bar for name, bar in largest[::-1] if bar["mean"] > 0}
+        label = words if kind == "features" else {}
+        bars = {label.get(name, name): bar for name, bar in largest[::-1] if bar["mean"] > 0}
         mean, low, high = (np.array([b[k] for b in bars.values()]) for k in ("mean", "low", "high"))
         spread = np.maximum([mean - low, high - mean], 0)
         ax.barh([*bars], mean, xerr=spread, color="C0", error_kw={"elinewidth": 1})
@@ -267,7 +268,7 @@ def plot_shap_summary(evidence: dict, top: int = 15, words: dict[str, str] = {})
     features = evidence["shap"]["features"]
     size = lambda name: -sum(b["n"] * abs(b["mean"]) for b in features[name])
     names = sorted(features, key=size)[:top][::-1]
-    fig, (ax,) = _figure(1, height=1.4 + 0.32 * len(names))
+    fig, (ax,) = _figure(1, height=1.4 + 0.32 * len(names), width=6.2)
     for at, name in enumerate(names):
         known = max(1, sum("value" in b for b in features[name]) - 1)
         for i, b in enumerate(features[name]):
