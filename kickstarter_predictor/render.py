@@ -229,13 +229,13 @@ class _PageRenderer(mistune.HTMLRenderer):
 
     def table_cell(self, text, align=None, head=False):
         plain, number = _plain(text), "number " if align == "right" else ""
+        long = "long" if max(map(len, plain.split()), default=0) > 24 else ""
         if head:
             self.columns.append(html.escape(plain))
-            return f'<th scope=col class="{number}">{text}</th>\n'
+            return f'<th scope=col class="{number}{long}">{text}</th>\n'
         column = self.columns[self.column % len(self.columns)]
         self.column += 1
         figure = "figures" if _FIGURES.fullmatch(plain) else ""
-        long = "long" if max(map(len, plain.split()), default=0) > 24 else ""
         return f'<td class="{number}{figure}{long}" data-column="{column}">{text}</td>\n'
 
     def block_code(self, code, info=None):
@@ -281,7 +281,7 @@ table { border-collapse: collapse; margin: 1rem 0; font-size: .88rem; max-width:
 th, td { padding: .3rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top;
   text-align: left; }
 .number { text-align: right; } .figures { white-space: nowrap; }
-.long { overflow-wrap: anywhere; min-width: 8rem; }
+.long { overflow-wrap: anywhere; min-width: 6rem; }
 thead th { border-bottom: 2px solid var(--line); }
 pre { background: var(--code); padding: .7rem .9rem; overflow-x: auto; font-size: .82rem;
   line-height: 1.45; border-radius: 4px; }
