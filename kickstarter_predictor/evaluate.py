@@ -230,7 +230,7 @@ def in_order(protocols: dict) -> dict:
     last = [key for key in protocols if key not in PROTOCOLS]
     return {key: protocols[key] for key in (*PROTOCOLS, *last) if key in protocols}
 
-# %% ../nbs/26_evaluate.ipynb #e046f539
+# %% ../nbs/26_evaluate.ipynb #3e22cbb6
 def auc_differences(
     case: Case, name: str, resamples: int = 200, seed: int = 0
 ) -> dict[str, dict[str, float]]:
@@ -249,7 +249,7 @@ def auc_differences(
         for other in differences
     }
 
-# %% ../nbs/26_evaluate.ipynb #a5db996c
+# %% ../nbs/26_evaluate.ipynb #095089fc
 def better_than(chosen: str, protocols: dict, baseline: str) -> list[tuple[str, str, dict]]:
     """(title, model, its figures) of each of the `protocols` under which the AUC of another model
     than `chosen` and the `baseline` is the highest, by a thousandth or more."""
@@ -261,7 +261,7 @@ def better_than(chosen: str, protocols: dict, baseline: str) -> list[tuple[str, 
             better.append((result["title"], best, families[best]))
     return better
 
-# %% ../nbs/26_evaluate.ipynb #6a7c06f8
+# %% ../nbs/26_evaluate.ipynb #655c16b1
 def protocols_table(protocols: dict, chosen: str, baseline: str) -> pd.DataFrame:
     """A row a protocol: n, success rate, and AUC of the model `chosen`, of the best other one and
     of the `baseline`."""
@@ -273,7 +273,7 @@ def protocols_table(protocols: dict, chosen: str, baseline: str) -> pd.DataFrame
         rows.append({
             "protocol": result["title"], "n": result["n"], "succeeded": result["base_rate"],
             chosen: auc_text(families[chosen]),
-            "best other": f"{best} {auc_text(families[best])}",
+            "best other": f"{best} {families[best]['auc']:.3f}",
             baseline: auc_text(families[baseline]),
         })
     return pd.DataFrame(rows)

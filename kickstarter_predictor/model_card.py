@@ -141,7 +141,7 @@ _OF_SOURCE = (
     "A crawl has a success rate of its own, which answers for all campaigns are not meant to "
     "match. Where a row says so, the model was asked about campaigns of that crawl."
 )
-_OF_EXTREMES = "How often answers close to 0 or 1 came true among samples of all campaigns."
+_OF_EXTREMES = "Of samples of all campaigns: who got an answer close to 0 or 1, and succeeded."
 _OF_IMPORTANCE = (
     "The mean size of each input's contribution to the log odds (SHAP values; n = {n}): 1 takes "
     "50 % to 73 % or 27 %. It says what moves the answer, not what makes a campaign succeed."

@@ -198,29 +198,12 @@ def _plain(text: str) -> str:
     return html.unescape(re.sub("<[^>]*>", "", text))
 
 
-class _PageRenderer(mistune.HTMLRenderer):
-    """HTML of Markdown: HTML in it is shown as text but for the folds of `report.show_table`,
-    images are `figures` {address: bytes of a PNG} and no others, links lead to other pages of HTML.
-    A cell of a table knows its column, so that a narrow window can show a row as a list."""
+class _Tables(mistune.HTMLRenderer):
+    "Tables whose cells know their column, so that a narrow window can show a row as a list."
 
-    def __init__(self, figures: dict[str, bytes], anchors: Counter):
+    def __init__(self):
         super().__init__()
-        self.figures, self.anchors, self.columns, self.column = figures, anchors, [], 0
-
-    def block_html(self, text):
-        fold = _FOLD.fullmatch(text.strip())
-        return f"{fold[0]}\n" if fold else super().block_html(text)
-
-    def heading(self, text, level, **attrs):
-        anchor = slug(_plain(text))
-        self.anchors[anchor] += 1
-        repeat = self.anchors[anchor] - 1
-        anchor = html.escape(f"{anchor}-{repeat}" if repeat else anchor)
-        return f'<h{level} id="{anchor}">{text}</h{level}>\n'
-
-    def link(self, text, url, title=None):
-        url = re.sub(r"^(\d\d_\w+)\.md(?=#|$)", r"\1.html", url)
-        return super().link(text, "index.html" if url == "README.md" else url, title)
+        self.columns, self.column = [], 0
 
     def table(self, text):
         wide = " class=wide" if len(self.columns) > 3 else ""
@@ -237,6 +220,30 @@ class _PageRenderer(mistune.HTMLRenderer):
         self.column += 1
         figure = "figures" if _FIGURES.fullmatch(plain) else ""
         return f'<td class="{number}{figure}{long}" data-column="{column}">{text}</td>\n'
+
+# %% ../nbs/02_render.ipynb #875ec933
+class _PageRenderer(_Tables):
+    """HTML of Markdown: HTML in it is shown as text but for the folds of `report.show_table`,
+    images are `figures` {address: bytes of a PNG} and no others, links lead to other pages."""
+
+    def __init__(self, figures: dict[str, bytes], anchors: Counter):
+        super().__init__()
+        self.figures, self.anchors = figures, anchors
+
+    def block_html(self, text):
+        fold = _FOLD.fullmatch(text.strip())
+        return f"{fold[0]}\n" if fold else super().block_html(text)
+
+    def heading(self, text, level, **attrs):
+        anchor = slug(_plain(text))
+        self.anchors[anchor] += 1
+        repeat = self.anchors[anchor] - 1
+        anchor = html.escape(f"{anchor}-{repeat}" if repeat else anchor)
+        return f'<h{level} id="{anchor}">{text}</h{level}>\n'
+
+    def link(self, text, url, title=None):
+        url = re.sub(r"^(\d\d_\w+)\.md(?=#|$)", r"\1.html", url)
+        return super().link(text, "index.html" if url == "README.md" else url, title)
 
     def block_code(self, code, info=None):
         if not info:
@@ -289,7 +296,10 @@ code { font-family: ui-monospace, monospace; font-size: .9em; overflow-wrap: any
 pre code { overflow-wrap: normal; } pre { white-space: pre-wrap; }
 details { margin: 1rem 0; border-top: 1px solid var(--line); padding-top: .6rem; }
 summary { cursor: pointer; font-weight: 600; }
-@media (max-width: 40rem) {
+"""
+
+# %% ../nbs/02_render.ipynb #c0097f0d
+_NARROW = """@media (max-width: 40rem) {
   body { margin: 1rem auto; } h1 { font-size: 1.5rem; }
   .figure img { width: 38rem; max-width: none; }
   .wide, .wide tbody, .wide tr, .wide td { display: block; }
@@ -336,7 +346,7 @@ def to_html(results, method, title: str) -> str:
         )
     return _PAGE.format(
         title=html.escape(title),
-        style=_STYLE + _code_colors(),
+        style=_STYLE + _NARROW + _code_colors(),
         results=shown,
         method=folded,
     )

@@ -89,7 +89,7 @@ def stage_params(nb, name: str) -> list[str]:
     own = {name if n.startswith(f"{name}.") else n for n in names}
     return sorted(n for n in own if not n.startswith(f"{HOW}."))
 
-# %% ../nbs/03_stage.ipynb #6ff6e61a
+# %% ../nbs/03_stage.ipynb #a34d329e
 def name_of(stem: str) -> str:
     "`18_clean` without its number."
     return re.sub(r"^\d\d_", "", stem)
@@ -159,7 +159,7 @@ def dvc_yaml(base: Path) -> str:
     text = yaml.safe_dump({"stages": stages, "plots": PLOTS}, sort_keys=False, width=120)
     return f"# Generated from the notebooks by `make dvc`; do not edit.\n{text}"
 
-# %% ../nbs/03_stage.ipynb #e23cb1b9
+# %% ../nbs/03_stage.ipynb #c638948f
 READING = {  # the reports in the order in which to read them, and their titles
     "summary": "Will a Kickstarter campaign reach its goal? A summary",
     "model_card": "Model card: what the model is for, and how far to believe it",
@@ -184,7 +184,7 @@ def reading_order(stems: list[str]) -> list[str]:
     place = {name: at for at, name in enumerate(READING)}
     return sorted(stems, key=lambda stem: (place.get(name_of(stem), len(place)), stem))
 
-# %% ../nbs/03_stage.ipynb #c75cfe77
+# %% ../nbs/03_stage.ipynb #cee3e95d
 def page_of(stem: str) -> str:
     "The page of Markdown of the report `stem`, as a link from another."
     return Path(report_paths(stem, figures=False)[0]).name
@@ -203,7 +203,7 @@ def links_of(stem: str, stems: list[str]) -> str:
     links += [f"previous: {link(short(to), to)}" for to in before if to != order[0]]
     return " · ".join([*links, *(f"next: {link(short(to), to)}" for to in after)])
 
-# %% ../nbs/03_stage.ipynb #b98245ba
+# %% ../nbs/03_stage.ipynb #6db157ad
 def analyses(base: Path) -> list[str]:
     "The stems of the notebooks that have a report, among those listed in `READING`."
     return [path.stem for name, path in notebooks(base).items() if name in READING]
@@ -221,7 +221,8 @@ def header(nb, base: Path) -> str:
     if not any(provenance in paths for paths in declaration(nb)):
         return ""
     line = read_json((base / provenance).read_bytes(), dict, provenance)["header"]
-    both = any(f"kickstarter_predictor/{p}" in reads for p in ("packaged", "packaged/evidence.json"))
+    packaged = {"kickstarter_predictor/packaged", "kickstarter_predictor/packaged/evidence.json"}
+    both = not packaged.isdisjoint(reads)
     return f"{_EVIDENCE}{line}" if both else line
 
 # %% ../nbs/03_stage.ipynb #8da761a5
