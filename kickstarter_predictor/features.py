@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate, repeat
 from pathlib import Path
-from typing import Annotated, Literal, Mapping, Sequence
+from typing import Annotated, Iterable, Literal, Mapping, Sequence
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -29,13 +29,14 @@ from kickstarter_predictor.text import (
 )
 
 log = logger("features")
-pd, sparse = lazy("pandas"), lazy("scipy.sparse")
+pd, sparse, pq = lazy("pandas"), lazy("scipy.sparse"), lazy("pyarrow.parquet")
 
 # %% auto #0
-__all__ = ['log', 'pd', 'sparse', 'STRENGTH', 'smoothed_rates', 'out_of_fold', 'univariate_auc', 'EncoderInput', 'text_feature',
-           'Encoder', 'text_words', 'text_odds', 'fit_encoders', 'encoded', 'save_encoder', 'EncoderFile', 'to_encoder',
-           'load_encoder', 'folds', 'sample_rows', 'encoder_input', 'feature_table', 'vocabulary', 'ordinal_encoding',
-           'encode_ordinals', 'matrix', 'quick_auc', 'by_input', 'gains', 'latent']
+__all__ = ['log', 'pd', 'sparse', 'pq', 'STRENGTH', 'smoothed_rates', 'out_of_fold', 'univariate_auc', 'EncoderInput',
+           'text_feature', 'Encoder', 'text_words', 'text_odds', 'fit_encoders', 'encoded', 'save_encoder',
+           'EncoderFile', 'to_encoder', 'load_encoder', 'folds', 'sample_rows', 'encoder_input', 'feature_table',
+           'read_features', 'vocabulary', 'ordinal_encoding', 'encode_ordinals', 'matrix', 'quick_auc', 'by_input',
+           'gains', 'latent']
 
 # %% ../nbs/23_features.ipynb #6b4bc1a8
 STRENGTH = 10.0
@@ -338,14 +339,14 @@ def folds(y: np.ndarray, groups: np.ndarray, n: int = 5, seed: int = 0) -> np.nd
     fold[int(large.sum()) :] = np.argsort(load[:, 0], kind="stable")[singles % n]
     return pd.Series(fold, index=table.index).loc[groups].to_numpy()
 
-# %% ../nbs/23_features.ipynb #a9ab159e
+# %% ../nbs/23_features.ipynb #9fd19a1e
 def sample_rows(n: int, max_rows: int | None, seed: int = 0) -> np.ndarray:
     "The row numbers of a random sample of `max_rows` of `n` rows, ascending; all, if no more."
     if max_rows is None or n <= max_rows:
         return np.arange(n)
     return np.sort(np.random.default_rng(seed).permutation(n)[:max_rows])
 
-# %% ../nbs/23_features.ipynb #3c65ed91
+# %% ../nbs/23_features.ipynb #d394cc1f
 _CHUNK = 10_000  # campaigns whose texts are held at a time
 
 
@@ -359,7 +360,7 @@ def _counts_of(campaigns: pd.DataFrame, rows: np.ndarray, bits: int) -> dict[str
     parts = [count_texts(inputs(campaigns.iloc[part]), bits) for part in _chunks(rows)]
     return {c: [sparse.vstack(m, "csr") for m in zip(*(p[c] for p in parts))] for c in TEXTS}
 
-# %% ../nbs/23_features.ipynb #faad1c15
+# %% ../nbs/23_features.ipynb #29d599a8
 def encoder_input(
     campaigns: pd.DataFrame, bits: int = BITS, text_rows: int | None = None, seed: int = 0,
     source: Sequence[str] | None = None
@@ -436,6 +437,14 @@ def _encoded_by_all(
     for (rows, _), values in zip(chunks, run(delayed(encode)(*chunk) for chunk in chunks)):
         learned[:, rows] = values
     return learned
+
+# %% ../nbs/23_features.ipynb #0392bb31
+def read_features(path: Path, ks: Iterable) -> pd.DataFrame:
+    "The `feature_table` in the Parquet file `path`, its learned features for the folds `ks` only."
+    columns = ["id", "group", "success", "fold", *CATEGORICAL, *NUMBERS]
+    columns += [f"{name}@{k}" for k in ks for name in LEARNED]
+    present = pq.read_schema(path).names
+    return pd.read_parquet(path, columns=[c for c in columns if c in {*present}])
 
 # %% ../nbs/23_features.ipynb #c1ba1d53
 def vocabulary(features: pd.DataFrame, min_rows: int = 10) -> list[tuple[str, str]]:
