@@ -8,7 +8,7 @@ from __future__ import annotations
 import math, re, struct
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Iterable, Mapping, Sequence
 
 import mmh3, numpy as np
@@ -98,14 +98,14 @@ def count_texts(columns: Mapping[str, Sequence], bits: int = BITS) -> dict[str, 
     return {c: count([t or "" for t in columns[c]], parents, bits) for c in TEXTS}
 
 # %% ../nbs/22_text.ipynb #4f1a1e79
-def _tf_idf(counts, idf):
+def _tf_idf(counts, idf) -> list:
     from sklearn.preprocessing import normalize  # here, since serving imports this module
 
-    weighted = [
-        sparse.csr_matrix((m.data * w[m.indices], m.indices, m.indptr), m.shape)
+    weighted = (
+        sparse.csr_matrix((m.data * w.take(m.indices), m.indices, m.indptr), m.shape)
         for m, w in zip(counts, idf)
-    ]
-    return sparse.hstack([normalize(m, copy=False) for m in weighted], format="csr")
+    )
+    return [normalize(m, copy=False) for m in weighted]
 
 # %% ../nbs/22_text.ipynb #4b393c67
 DAMPED = {"blurb"}
@@ -130,7 +130,8 @@ class TextScore:
 
     def __call__(self, counts) -> np.ndarray:
         "The score of each row of `counts` (from `count`): float array (n,)."
-        score = _tf_idf(counts, self.idf) @ self.weights.astype(np.float32) + self.bias
+        tf_idf = sparse.hstack(_tf_idf(counts, self.idf), format="csr")
+        score = tf_idf @ self.weights.astype(np.float32) + self.bias
         return score * damping(counts[0].getnnz(axis=1)) if self.damped else score
 
 # %% ../nbs/22_text.ipynb #60ee7e5c
@@ -239,38 +240,37 @@ def _coefficients(A, y: np.ndarray, seed: int, epochs: int, penalty: float) -> n
 # %% ../nbs/22_text.ipynb #e566171c
 def stacked(parts: Iterable, rows: int, keep: np.ndarray, size: int):
     """The columns `keep` (bool) of the sparse `parts`, one below the other: a sparse matrix of
-    `rows` rows and at most `size` entries, which is never held twice."""
-    data, indices = np.empty(size, np.float32), np.empty(size, np.int32)
-    ends, number, row, at = np.zeros(rows + 1, np.int32), np.cumsum(keep) - 1, 0, 0
+    `rows` rows, which is never held twice. It keeps all `size` entries: those of other columns
+    become zeros, which is faster than to take them out."""
+    data, indices, ends = np.empty(size, "f4"), np.empty(size, "i4"), np.zeros(rows + 1, "i4")
+    factor, number = keep.astype("f4"), np.where(keep, np.cumsum(keep) - 1, 0).astype("i4")
+    row, at = 0, 0
     for m in parts:
-        kept = keep[m.indices]
-        n = np.concatenate([[0], np.cumsum(kept)])[m.indptr]
-        data[at : at + n[-1]], indices[at : at + n[-1]] = m.data[kept], number[m.indices[kept]]
-        ends[row + 1 : row + m.shape[0] + 1] = at + n[1:]
-        row, at = row + m.shape[0], at + n[-1]
-    return sparse.csr_matrix((data[:at], indices[:at], ends), (rows, int(keep.sum())))
+        here = slice(at, at + m.nnz)
+        np.multiply(m.data, factor.take(m.indices), out=data[here])
+        indices[here] = number.take(m.indices)
+        ends[row + 1 : row + 1 + m.shape[0]] = at + m.indptr[1:]
+        row, at = row + m.shape[0], at + m.nnz
+    return sparse.csr_matrix((data, indices, ends), (rows, int(keep.sum())))
 
 # %% ../nbs/22_text.ipynb #4f402a50
 def _regression_matrix(
-    counts: Mapping[str, list], idf: Mapping[str, list], rows: np.ndarray, other
+    counts: Mapping[str, list], idf: Mapping[str, list], rows: np.ndarray, other,
+    filled: np.ndarray
 ) -> tuple[object, np.ndarray]:
     """(TF-IDF of the `rows` of the texts in `idf`, beside `other`: a sparse matrix of the columns
-    that more than two rows fill; which columns these are: bool array)."""
+    that more than two rows fill; which columns these are: bool array). `filled`: how many rows
+    fill each."""
     others = [] if other is None else [other]
-    filled = np.concatenate(
-        [n for c in idf for n in _document_counts(counts[c], rows)]
-        + [o.getnnz(axis=0) for o in others]
-    )
     keep, parts = filled > 2, _parts(rows)
     starts = np.cumsum([0, *map(len, parts)])
 
     def part_of(part, start):
-        blocks = [_tf_idf([m[part] for m in counts[c]], weights) for c, weights in idf.items()]
-        blocks += [o[start : start + len(part)] for o in others]
+        each = (_tf_idf([m[part] for m in counts[c]], weights) for c, weights in idf.items())
+        blocks = [*chain(*each), *(o[start : start + len(part)] for o in others)]
         return sparse.hstack(blocks, format="csr")
 
-    size = int(filled[keep].sum())
-    return stacked(map(part_of, parts, starts), len(rows), keep, size), keep
+    return stacked(map(part_of, parts, starts), len(rows), keep, int(filled.sum())), keep
 
 # %% ../nbs/22_text.ipynb #41956ea2
 def fit_texts(
@@ -282,12 +282,18 @@ def fit_texts(
     fitted to the labels `y` in so many `epochs`; `y` and `other` are of these rows. The L2
     `penalty` is in campaigns. A score is zero for the average text."""
     rows, idf, scores = np.arange(len(y)) if rows is None else rows, {}, {}
+    n_with = {c: _document_counts(matrices, rows) for c, matrices in counts.items()}
     for c, matrices in counts.items():
         has = np.flatnonzero(matrices[1].getnnz(axis=1)[rows])
         if len(has) < 50:
             continue
-        idf = {c: _idf(_document_counts(matrices, rows), len(has))} | idf
-        A, keep = _regression_matrix(counts, idf, rows[has], None if other is None else other[has])
+        idf = {c: _idf(n_with[c], len(has))} | idf
+        beside = None if other is None else other[has]
+        filled = n_with if len(has) == len(rows) else {
+            c: _document_counts(counts[c], rows[has]) for c in idf
+        }
+        n = [*chain(*(filled[c] for c in idf))] + ([] if other is None else [beside.getnnz(axis=0)])
+        A, keep = _regression_matrix(counts, idf, rows[has], beside, np.concatenate(n))
         coef, of_text = np.zeros(len(keep)), sum(m.shape[1] for m in matrices)
         coef[keep] = _coefficients(A, y[has], seed, epochs, penalty)
         weights = short(coef[:of_text]).astype(np.float32)
