@@ -25,7 +25,7 @@ from kickstarter_predictor.core import (
 from .metrics import auc
 from .studies import open_storage, open_study, storage_errors
 from .inputs import CATEGORICAL
-from .features import matrix
+from .features import matrix, read_features, sample_rows
 from .models import BLEND, Model, fit_scaler, scaled
 
 log = logger("tune")
@@ -237,10 +237,14 @@ FAMILIES = {
 # %% ../nbs/25_tune.ipynb #cf6273b3
 def fit_family(
     name: str, X: np.ndarray, y: np.ndarray, settings: dict, seed: int = 0, threads: int = 1,
-    scheduler: str | None = None
+    scheduler: str | None = None, max_rows: int | None = None
 ) -> Model:
     """A model of the family `name` with `settings`, fitted to X (n, features; the last ones the
-    ordinal codes of `CATEGORICAL`) and the labels y; XGBoost on a Dask cluster's `scheduler`."""
+    ordinal codes of `CATEGORICAL`) and the labels y; XGBoost on a Dask cluster's `scheduler`, the
+    others on a random sample of at most `max_rows` rows."""
+    if name != "XGBoost" and max_rows is not None and max_rows < len(y):
+        rows = sample_rows(len(y), max_rows, seed)
+        X, y = X[rows], y[rows]
     options = {"scheduler": scheduler} if name == "XGBoost" else {}
     options |= {"coded": len(CATEGORICAL), "seed": seed, "threads": threads}
     return FAMILIES[name].fit(X, y, **settings, **options)
@@ -263,10 +267,11 @@ def blended(scores: dict[str, np.ndarray], weights: dict[str, float]) -> np.ndar
 # %% ../nbs/25_tune.ipynb #afbceafe
 def fit_blend(
     weights: dict[str, float], X: np.ndarray, y: np.ndarray, settings: dict[str, dict],
-    seed: int = 0, threads: int = 1, scheduler: str | None = None
+    seed: int = 0, threads: int = 1, scheduler: str | None = None, max_rows: int | None = None
 ) -> Model:
-    "The families of `weights`, each with its `settings`, fitted to X and y, as one model."
-    fit = lambda f: fit_family(f, X, y, settings[f], seed, threads, scheduler)
+    """The families of `weights`, each with its `settings`, fitted to X and y, as one model;
+    `max_rows` as in `fit_family`."""
+    fit = lambda f: fit_family(f, X, y, settings[f], seed, threads, scheduler, max_rows)
     return Model(BLEND, parts=[(weight, fit(f)) for f, weight in weights.items()])
 
 # %% ../nbs/25_tune.ipynb #e95e30ad
@@ -554,14 +559,13 @@ def load_search(
             "artifacts/features.parquet is missing; run `dvc repro features`, or copy it from the "
             "checkout that has it"
         )
-    features = pd.read_parquet(path)
+    features = read_features(path, range(n_folds))
     if n_folds >= features["fold"].nunique():
         raise InputError(
             f"params.yaml: tune.n_folds = {n_folds}: must be below features.n_folds, so that some "
             "folds are left for the evaluation"
         )
-    if len(features) > max_rows:
-        features = features.sample(max_rows, random_state=seed)
+    features = features.iloc[sample_rows(len(features), max_rows, seed)]
     data = [make_fold(features, k) for k in range(n_folds)]
     return Search(families, data, trials, len(features), seed, threads, scheduler)
 
