@@ -334,7 +334,7 @@ def answer(values: Mapping, predictor: Predictor) -> tuple[dict, Campaign]:
     return {
         "probability": digits4(p.probability), "low": digits4(p.low), "high": digits4(p.high),
         "words": in_words(p.probability), "base_rate": digits4(p.base_rate),
-        "base_of": f"{p.base_n:,} campaigns{inside}", **shown_reasons(p),
+        "base_of": f"{p.base_count}{inside}", **shown_reasons(p),
         "notes": [capitalized(n) + "." for n in p.notes], "code": campaign.currency,
         "curves": curves(campaign, predictor),
     }, campaign
