@@ -408,7 +408,7 @@ def feature_table(
 
     run = Parallel(n_jobs=n_jobs, prefer="threads")
     fitted = run(delayed(learn)(k) for k in progress(ks))
-    learned = _encoded_by_all(campaigns, data, fitted, bits, run)
+    learned = _encoded_by_all(campaigns, data, fitted, bits, run, progress)
     table = {c: campaigns[c] for c in ("id", "group", "success")} | {"fold": fold} | data.levels
     table = {c: column for c, column in table.items() if not c.startswith("source")}
     table |= dict(zip(NUMBERS, data.X.T))
@@ -418,7 +418,8 @@ def feature_table(
 
 # %% ../nbs/23_features.ipynb #93a9e8e6
 def _encoded_by_all(
-    campaigns: pd.DataFrame, data: EncoderInput, fitted: list[tuple], bits: int, run: Parallel
+    campaigns: pd.DataFrame, data: EncoderInput, fitted: list[tuple], bits: int, run: Parallel,
+    progress
 ) -> np.ndarray:
     """The features `LEARNED` of all rows by each of `fitted`, (inner folds, encoders): float32
     array (fitted, n, 8). The texts that `data` does not count are counted here, some at a time."""
@@ -434,7 +435,8 @@ def _encoded_by_all(
     chunks = [(rows, True) for rows in _chunks(data.counted)]
     chunks += [(rows, False) for rows in _chunks(others) if len(rows)]
     learned = np.empty((len(fitted), len(campaigns), len(LEARNED)), np.float32)
-    for (rows, _), values in zip(chunks, run(delayed(encode)(*chunk) for chunk in chunks)):
+    results = run(delayed(encode)(*chunk) for chunk in progress(chunks))
+    for (rows, _), values in zip(chunks, results):
         learned[:, rows] = values
     return learned
 

@@ -289,7 +289,7 @@ class Rows(NamedTuple):
 # %% ../nbs/27_population.ipynb #d737be58
 def source_features(
     campaigns: pd.DataFrame, sources: Sources, bits: int, epochs: int, seed: int = 0,
-    n_jobs: int = 1, text_rows: int | None = None
+    n_jobs: int = 1, text_rows: int | None = None, progress=lambda steps: steps
 ) -> tuple[pd.DataFrame, Encoder]:
     """The `feature_table` of `campaigns`: success rates are learned from the random samples, or
     from a crawl alone outside its single-outcome subcategories; words from at most `text_rows`."""
@@ -297,7 +297,7 @@ def source_features(
     return feature_table(
         campaigns, bits=bits, n_jobs=n_jobs, inner_folds=3, seed=seed, epochs=epochs,
         rated=sources.random if pooled else ~sources.single,
-        source=sources.run if pooled else None, text_rows=text_rows
+        source=sources.run if pooled else None, text_rows=text_rows, progress=progress
     )
 
 # %% ../nbs/27_population.ipynb #dcb64fe9

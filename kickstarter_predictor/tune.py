@@ -23,6 +23,7 @@ from kickstarter_predictor.core import (
     InputError, command, is_command, logger, parameters_of, pin, redacted, root,
 )
 from .metrics import auc
+from .resources import jobs
 from .studies import open_storage, open_study, storage_errors
 from .inputs import CATEGORICAL
 from .features import matrix, read_features, sample_rows
@@ -239,12 +240,10 @@ def fit_family(
     name: str, X: np.ndarray, y: np.ndarray, settings: dict, seed: int = 0, threads: int = 1,
     scheduler: str | None = None, max_rows: int | None = None
 ) -> Model:
-    """A model of the family `name` with `settings`, fitted to X (n, features; the last ones the
-    ordinal codes of `CATEGORICAL`) and the labels y; XGBoost on a Dask cluster's `scheduler`, the
-    others on a random sample of at most `max_rows` rows."""
-    if name != "XGBoost" and max_rows is not None and max_rows < len(y):
-        rows = sample_rows(len(y), max_rows, seed)
-        X, y = X[rows], y[rows]
+    """The family `name` with `settings`, fitted to X (n, features; the last ones the codes of
+    `CATEGORICAL`) and y: XGBoost on Dask's `scheduler`, others to a sample of `max_rows` rows."""
+    if name != "XGBoost" and len(y) > (max_rows or len(y)):
+        X, y = (a[sample_rows(len(a), max_rows, seed)] for a in (X, y))
     options = {"scheduler": scheduler} if name == "XGBoost" else {}
     options |= {"coded": len(CATEGORICAL), "seed": seed, "threads": threads}
     return FAMILIES[name].fit(X, y, **settings, **options)
@@ -269,8 +268,7 @@ def fit_blend(
     weights: dict[str, float], X: np.ndarray, y: np.ndarray, settings: dict[str, dict],
     seed: int = 0, threads: int = 1, scheduler: str | None = None, max_rows: int | None = None
 ) -> Model:
-    """The families of `weights`, each with its `settings`, fitted to X and y, as one model;
-    `max_rows` as in `fit_family`."""
+    "The families of `weights`, each by `fit_family` with its `settings`, as one model."
     fit = lambda f: fit_family(f, X, y, settings[f], seed, threads, scheduler, max_rows)
     return Model(BLEND, parts=[(weight, fit(f)) for f, weight in weights.items()])
 
@@ -495,12 +493,10 @@ def run_search(
     search: Search, storage: str | None = None, n_jobs: int | None = None,
     heartbeat_timeout: float = 60, progress=lambda done: None
 ) -> dict:
-    """{family: Optuna study} of `search`, by `n_jobs` workers in this process (default: one a
-    processor) and all other workers on the same `storage`.
-
-    Trials and their scores are the same with any number of workers. InputError if the storage
-    cannot be used."""
-    backend, key, n_jobs = open_storage(storage), search.key(), n_jobs or joblib.cpu_count()
+    """{family: Optuna study} of `search`, by `n_jobs` workers in this process (see `jobs`) and all
+    others on the same `storage`; trials and scores are the same with any number of workers.
+    InputError if the storage cannot be used."""
+    backend, key, n_jobs = open_storage(storage), search.key(), jobs(n_jobs, 0.3)
     pause = 0.05 if storage is None else min(0.5, heartbeat_timeout / 4)
     settings = {f: plan(f, search.trials, search.seed) for f in search.families}
     with storage_errors(storage):
