@@ -22,6 +22,8 @@ COPY --from=tools /opt/tools /opt/tools
 ENV PATH=/opt/tools/bin:/usr/local/bin:/usr/bin:/bin HOME=/home/maker PYTHONUNBUFFERED=1 PYTHONPATH=/project
 WORKDIR /project
 COPY --chown=10001:10001 . ./
+# Its commands, such as kickstarter-snapshots.
+RUN /usr/local/bin/python -m pip --python /opt/tools/bin/python install -q --no-index --no-deps --no-build-isolation -e .
 USER 10001:10001
 RUN dvc config --local core.no_scm true
 CMD ["dvc", "repro"]

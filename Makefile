@@ -49,17 +49,18 @@ worker: $(READY) ## run trials of the stage tune from another terminal or machin
 app: $(READY) ## make app HOST=127.0.0.1 PORT=8866 [NAME=example.org]: serve the form as a web page; NAME is what browsers call it
 	@python -m kickstarter_predictor.app --host $(or $(HOST),127.0.0.1) --port $(or $(PORT),8866) $(if $(NAME),--allowed-host '$(NAME)')
 
-lab: $(READY) ## open the notebooks in JupyterLab
-	jupyter lab --notebook-dir . nbs
+lab: $(READY) ## open the project in JupyterLab, on nbs/index.ipynb; what notebooks write goes to artifacts/interactive/
+	@python -m kickstarter_predictor.lab
 
 dvc: $(READY) ## write dvc.yaml anew from the notebooks
 	python -m kickstarter_predictor.stage --dvc
 
-export: $(READY) ## after editing notebooks: clear their outputs, clean them, export the modules, write dvc.yaml
+export: $(READY) ## after editing notebooks: clear their outputs (index keeps those of its first cells), clean, export the modules, write dvc.yaml
 	jupyter nbconvert --log-level WARN --clear-output --inplace nbs/*.ipynb
 	nbdev_clean
 	nbdev_export
 	python -m kickstarter_predictor.stage --dvc
+	python -m kickstarter_predictor.lab --outputs
 
 lock: $(READY) ## write requirements.lock anew from settings.ini
 	python -m pip install -q uv

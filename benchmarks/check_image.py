@@ -228,8 +228,12 @@ def _root_of(process: Path) -> str:
 
 
 def check_pipeline(root: Path, stage: Stage) -> None:
-    "It reproduces: what it made is what dvc.lock holds."
+    "It fetches a snapshot, and reproduces: the dvc.lock it writes is the committed one."
     mount(root)
+    (snapshot,) = (ROOT / "sample").glob("*.json.gz")
+    assert inside(root, stage, ["kickstarter-snapshots", "get", f"file:///project/sample/{snapshot.name}", "/tmp/snapshots/"]).wait() == 0
+    assert (root / "tmp/snapshots" / snapshot.name).read_bytes() == snapshot.read_bytes()
+    print("kickstarter-snapshots get: the same bytes")
     begin = time.monotonic()
     assert inside(root, stage, json.loads(stage.last("CMD"))).wait() == 0
     same = (root / "project/dvc.lock").read_text(encoding="utf-8") == (ROOT / "dvc.lock").read_text(encoding="utf-8")

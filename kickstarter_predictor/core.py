@@ -19,12 +19,12 @@ import pydantic, yaml
 import kickstarter_predictor
 
 # %% auto #0
-__all__ = ['PACKAGE', 'DIGITS', 'HOW', 'RENAMED', 'DATABASE_DRIVERS', 'PINNED', 'NAME_LENGTH', 'BLURB_LENGTH', 'DAYS',
+__all__ = ['PACKAGE', 'RESULTS', 'DIGITS', 'HOW', 'RENAMED', 'DATABASE_DRIVERS', 'PINNED', 'NAME_LENGTH', 'BLURB_LENGTH', 'DAYS',
            'MAX_NAME_LENGTH', 'MAX_BLURB_LENGTH', 'MAX_DAYS', 'PAST', 'MOST_EARLIER', 'EURO', 'CURRENCIES',
            'CURRENCY_OF', 'lazy', 'InputError', 'error_message', 'printable', 'brief', 'redacted', 'logger', 'command',
-           'is_command', 'root', 'notebooks', 'notebook_path', 'atomic', 'output', 'atomic_folder', 'rounded',
-           'write_json', 'read_json', 'Checked', 'sections', 'param', 'declared', 'check_params', 'parameters_of',
-           'pin', 'Currency']
+           'is_command', 'root', 'notebooks', 'notebook_path', 'interactive_path', 'atomic', 'output', 'atomic_folder',
+           'rounded', 'write_json', 'read_json', 'Checked', 'sections', 'param', 'declared', 'check_params',
+           'parameters_of', 'pin', 'Currency']
 
 # %% ../nbs/00_core.ipynb #de478969
 class lazy:
@@ -295,6 +295,20 @@ def _descriptor(path: Path) -> int | None:
             return None
         path = path.parent / path.readlink()
 
+# %% ../nbs/00_core.ipynb #3ade00a2
+RESULTS = ("artifacts", "reports", "sample", "docs", "README.md")  # what stages write
+
+
+def interactive_path(path: Path | str) -> Path | str:
+    """Where `path` is written: beside the results, in the folder that the environment variable
+    KICKSTARTER_OUTPUTS names, if that is set and `path` is one of `RESULTS` or in one."""
+    folder = os.environ.get("KICKSTARTER_OUTPUTS")
+    if not folder:
+        return path
+    inside = os.path.relpath(path, Path(folder).parents[1])
+    is_result = inside.split(os.sep)[0] in RESULTS and not Path(path).is_relative_to(folder)
+    return Path(folder) / inside if is_result else path
+
 # %% ../nbs/00_core.ipynb #f6c1f5ab
 @contextmanager
 def atomic(path: Path | str):
@@ -304,6 +318,7 @@ def atomic(path: Path | str):
     A link stays and its target is replaced, permissions stay. Into a pipe, a device or an open file
     (/dev/stdout, /dev/fd/3) the content is copied. Missing parent folders are created. Raises
     InputError, before the block where that can be known, if `path` cannot be written."""
+    path = interactive_path(path)
     with ExitStack() as stack:
         with _os_errors_as_input_errors(path):
             target, stream = Path(os.path.realpath(path)), _stream(Path(path))
@@ -345,6 +360,7 @@ def atomic_folder(path: Path | str, ours: typing.Iterable[str]):
 
     What is there already must be files that match `ours`, patterns of paths within it: any other
     file raises InputError, before the block and after."""
+    path = interactive_path(path)
     with ExitStack() as stack:
         with _os_errors_as_input_errors(path):
             target = Path(os.path.realpath(path))
@@ -544,7 +560,7 @@ PINNED = {
     "OPENBLAS_CORETYPE": "Haswell", "NPY_DISABLE_CPU_FEATURES":
         "AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX512_SPR",
     "PYTHONWARNINGS": "ignore:IProgress not found,ignore:Stochastic Optimizer",
-    "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+    "MPLBACKEND": "module://matplotlib_inline.backend_inline", "KICKSTARTER_OUTPUTS": "",
 }
 
 # %% ../nbs/00_core.ipynb #d4279b82

@@ -48,17 +48,19 @@ def cross_calibrated(scores, y, fold, references=None) -> np.ndarray:
 def cross_validate(
     features: pd.DataFrame, families: dict[str, dict], ks=None, seed: int = 0, threads: int = 1,
     n_jobs: int = 1, drop=(), scheduler: str | None = None, on_fit=lambda: None,
+    max_rows: int | None = None,
 ) -> dict[str, np.ndarray]:
     """{family: log odds of success of each row of `features` by a model fitted on the other folds}:
     float arrays (n,), NaN outside the folds `ks` (default: all).
 
     `families` gives the settings of each; `n_jobs` fits run at a time, with the same result.
-    `on_fit` is called after each."""
+    `on_fit` is called after each; `max_rows` as in `fit_family`."""
     ks = np.unique(features["fold"]) if ks is None else ks
 
     def fit(name, k):
         d = make_fold(features, k, drop)
-        model = fit_family(name, d.X_train, d.y_train, families[name], seed, threads, scheduler)
+        settings = families[name]
+        model = fit_family(name, *d[:2], settings, seed, threads, scheduler, max_rows)
         log.info("%s, fold %s: scores %d campaigns", name, k, len(d.y_test))
         on_fit()
         return model(d.X_test)
@@ -90,12 +92,13 @@ def cross_blended(
 # %% ../nbs/26_evaluate.ipynb #23f5f7c6
 def fit_chosen(
     name: str, weights: dict[str, float], X, y, settings: dict[str, dict], seed: int = 0,
-    threads: int = 1, scheduler: str | None = None
+    threads: int = 1, scheduler: str | None = None, max_rows: int | None = None
 ) -> Model:
-    "The family `name` with its settings, or the blend with its `weights`, fitted to X and y."
+    """The family `name` with its settings, or the blend with its `weights`, fitted to X and y;
+    `max_rows` as in `fit_family`."""
     if name == BLEND:
-        return fit_blend(weights, X, y, settings, seed, threads, scheduler)
-    return fit_family(name, X, y, settings[name], seed, threads, scheduler)
+        return fit_blend(weights, X, y, settings, seed, threads, scheduler, max_rows)
+    return fit_family(name, X, y, settings[name], seed, threads, scheduler, max_rows)
 
 # %% ../nbs/26_evaluate.ipynb #18e05f95
 def by_fold(y, p, fold) -> pd.DataFrame:

@@ -256,6 +256,7 @@ def execute(nb, name: str, values: dict, base: Path):
         source = Path(folder) / f"{name}.ipynb"
         nbformat.write(run_cells(nb, name), source)
         os.environ |= PINNED | {"PYTHONPATH": str(base), "IPYTHONDIR": folder}
+        os.environ["TQDM_DISABLE"] = "" if sys.stderr.isatty() else "1"  # of the kernel's bars
         try:
             return papermill.execute_notebook(
                 str(source), None, values, kernel_name="python3", cwd=str(base),

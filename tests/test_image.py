@@ -2,6 +2,7 @@
 import importlib.util
 import json
 import re
+import shlex
 import subprocess
 from configparser import ConfigParser
 
@@ -105,3 +106,23 @@ def test_compose():
     assert given["MARIADB_PASSWORD"].startswith("${DATABASE_PASSWORD:?") and "ports" not in database and database["healthcheck"]["test"][0] == "CMD"
     ignored_by_git = subprocess.run(["git", "check-ignore", "-q", ".env"], cwd=ROOT)
     assert ignored_by_git.returncode == 0, "the password must not reach git"
+
+
+def test_the_documented_commands_use_what_is_there():
+    text = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
+    built = {}
+    for line in re.findall(r"(?m)^docker build (.*)$", text):
+        words = shlex.split(line, comments=True)
+        built[words[words.index("-t") + 1]] = words[words.index("--target") + 1] if "--target" in words else list(STAGES)[-1]
+    assert built == {"kickstarter-predictor": "app", "kickstarter-pipeline": "pipeline"}
+    scripts = [line.split("=")[0].strip() for line in SETTINGS["console_scripts"].splitlines() if line.strip()]
+    runs = [shlex.split(line, comments=True) for line in re.findall(r"(?m)^docker run (.*)$", text)]
+    images = [next(w for w in words if w in built or w.startswith("python:")) for words in runs]
+    commands = [words[words.index(image) + 1 :] for words, image in zip(runs, images)]
+    assert any(command[:2] == ["kickstarter-snapshots", "get"] for command in commands) and any(".ci/run" in " ".join(command) for command in commands)
+    assert all(command[0] in {*scripts, "sh"} for command in commands if command)
+    assert all(image in built or image.startswith(f"python:{SETTINGS['min_python']}-") for image in images)
+    # the commands of settings.ini are in the pipeline's image only if the project is installed there
+    assert any("install" in line and line.endswith("-e .") for i, line in STAGES["pipeline"].steps if i == "RUN")
+    volumes = re.findall(r"-v [\w\"$/.]+:(/\w+)", text)
+    assert STAGES["app"].last("VOLUME") in volumes
