@@ -73,7 +73,7 @@ def filled(page, **other):
     for label, value in {**CAMPAIGN, **other}.items():
         field(page, label).fill(value)
     field(page, "Category").select_option("Games")
-    field(page, "Subcategory").select_option("Tabletop Games")
+    field(page, "Subcategory").fill("Tabletop Games")
     page.get_by_role("group", name="Video").get_by_text("Yes").click()
     page.get_by_role("button", name="Show my chances").click()
     page.wait_for_selector(".kp-number")
