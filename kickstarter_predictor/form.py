@@ -161,7 +161,7 @@ def one_of(value, known, what: str) -> str:
         raise ValueError(f"Choose {what}.")
     return value
 
-# %% ../nbs/34_form.ipynb #b9f9887a
+# %% ../nbs/34_form.ipynb #3bb202be
 def to_subcategory(value, parent, categories: Mapping[str, list[str]]) -> str | None:
     """The subcategory `value` of the category `parent`, in the spelling of `categories`; None if it
     is empty. Raises ValueError, in words for the creator."""
@@ -310,14 +310,14 @@ def shown_reasons(p: Prediction) -> dict:
         shown.append({"input": "other", "points": rest, "text": "Everything else"})
     return {"start": start_in_words(start / 100), "from": start, "to": end, "reasons": shown}
 
-# %% ../nbs/34_form.ipynb #bda4ec5b
+# %% ../nbs/34_form.ipynb #118afaee
 def as_texts(values: Mapping) -> dict:
     "The `values` of fields as one would type them."
     texts = {float: lambda v: f"{v:,.15g}", int: str, date: date.isoformat}
     return {key: texts.get(type(v), lambda same: same)(v) for key, v in values.items()}
 
-# %% ../nbs/34_form.ipynb #0b0ec966
-CURVES = {"goal": "Chance over the goal", "days": "Chance over the days it runs"}
+# %% ../nbs/34_form.ipynb #50afa686
+CURVES = {"goal": "Chance over the goal", "days": "Chance over the days"}
 
 
 def tried(values: Mapping, predictor: Predictor, today: date) -> tuple[float, dict, list[dict]]:
@@ -339,7 +339,7 @@ def tried(values: Mapping, predictor: Predictor, today: date) -> tuple[float, di
     best = best_changes(rounded[0], [[(c, next(rest)) for c in kind] for kind in kinds])
     return rounded[0], curves, best
 
-# %% ../nbs/34_form.ipynb #b3e828c1
+# %% ../nbs/34_form.ipynb #bf76d028
 def answer(
     values: Mapping, predictor: Predictor, today: date | None = None
 ) -> tuple[dict, Campaign]:

@@ -114,15 +114,15 @@ function fields(choices) {
   const all = [
     field(id("name"), "name", "Name", `What people read first. Kickstarter allows ${choices.name} characters.`, text({ dir: "auto" }), { most: choices.name, wide: true }),
     field(id("blurb"), "blurb", "Blurb", `The sentence under the name. Kickstarter allows ${choices.blurb} characters.`, h("textarea", { rows: 2, dir: "auto" }), { most: choices.blurb, wide: true }),
-    field(id("goal"), "goal", "Goal", "You get all of it or nothing.", text({ inputmode: "decimal", placeholder: "12,000" }), { around: amount }),
+    field(id("goal"), "goal", "Goal", "All of it or nothing.", text({ inputmode: "decimal", placeholder: "12,000" }), { around: amount }),
     field(id("currency"), "currency", "Currency", "", select()),
-    field(id("days"), "days", "Days", `Kickstarter allows ${shortest} to ${longest}.`, text({ inputmode: "numeric" })),
+    field(id("days"), "days", "Days", `Kickstarter: ${shortest} to ${longest}.`, text({ inputmode: "numeric" })),
     field(id("parent"), "parent", "Category", "Where people will look for it.", select()),
-    field(id("category"), "category", "Subcategory", "Type to find it. Leave it empty if none fits.", text({ list: list.id }), { extra: list }),
+    field(id("category"), "category", "Subcategory", "Type to find it, if one fits.", text({ list: list.id }), { extra: list }),
     field(id("country"), "country", "Country", "Where you live.", select()),
     choice(id("video"), "video", "Video on the page", "A film about the project.", [["yes", "Yes"], ["no", "No"], ["", "Not sure"]]),
     field(id("launch"), "launch", "Launch date", "The day it goes live.", h("input", { type: "date" })),
-    field(id("created"), "created", "Project begun", "When you began its draft on Kickstarter, if you know.", h("input", { type: "date" })),
+    field(id("created"), "created", "Project begun", "The day of its first draft.", h("input", { type: "date" })),
     field(id("earlier_campaigns"), "earlier_campaigns", "Your earlier Kickstarter campaigns", "How many have ended; 0 if none.", text({ inputmode: "numeric" })),
     field(id("earlier_successes"), "earlier_successes", "… that reached their goal", "How many of these.", text({ inputmode: "numeric" })),
     choice(id("staff_pick"), "staff_pick", "Picked by Kickstarter's staff",
@@ -140,7 +140,7 @@ function fields(choices) {
   by.parent.follow = () => {
     const parent = by.parent.get(), order = parent ? [parent] : Object.keys(categories);
     list.replaceChildren(...order.flatMap((p) => (categories[p] ?? []).map((c) => h("option", { value: c }, parent ? "" : p))));
-    if (parent && !holds(parent, by.category.get())) by.category.set("");
+    if (!holds(parent, by.category.get())) by.category.set("");
   };
   by.category.follow = () => { // a subcategory of one category only also tells the category
     const sub = by.category.get(), parents = Object.keys(categories).filter((p) => holds(p, sub));
@@ -155,16 +155,17 @@ function fields(choices) {
   return by;
 }
 
+const number = (text) => { const plain = String(text ?? "").replaceAll(",", ""); return /^\d+(\.\d+)?$/.test(plain) ? String(+plain) : text ?? ""; };
+
 // A field of a campaign as a person reads it.
 function shownValue(key, fields) {
   const v = fields[key];
   if (v == null || v === "") return "not given";
   if (YES.includes(key)) return v ? "yes" : "no";
-  if (key === "goal") return /^[\d.]+$/.test(v) ? money(+v, fields.currency) : `${v} ${fields.currency}`;
+  if (key === "goal") return /^[\d.]+$/.test(number(v)) ? money(+number(v), fields.currency) : `${v} ${fields.currency}`;
   return key === "country" ? country(v) : String(v);
 }
 const COMPARED = Object.keys(LABELS).filter((k) => k !== "currency");
-const number = (text) => { const plain = String(text ?? "").replaceAll(",", ""); return /^\d+(\.\d+)?$/.test(plain) ? String(+plain) : text ?? ""; };
 function changed(now, before) { // [label, before, now] of each field that differs
   return COMPARED.filter((k) => (k === "goal" ? number(now[k]) + now.currency !== number(before[k]) + before.currency : (now[k] ?? "") !== (before[k] ?? "")))
     .map((k) => [LABELS[k], shownValue(k, before), shownValue(k, now)]);
@@ -216,7 +217,7 @@ function waterfall(a) {
 function wording(marks) { // name and blurb as typed, the words that count marked
   if (![...marks.name, ...marks.blurb].some(([, w]) => w)) return null;
   const line = (pieces, tag) => h(tag, { dir: "auto" }, pieces.map(([text, w]) => (w ? h("mark", { class: w > 0 ? "kp-up" : "kp-down" }, text, h("span", { class: "kp-sr" }, w > 0 ? " (counts for it)" : " (counts against it)")) : text)));
-  return h("div", { class: "kp-words" }, h("h4", {}, "The words that count"), line(marks.name, "p"), marks.blurb.length > 0 && line(marks.blurb, "p"),
+  return h("div", { class: "kp-words" }, h("h2", {}, "The words that count"), line(marks.name, "p"), marks.blurb.length > 0 && line(marks.blurb, "p"),
     h("p", { class: "kp-hint" }, h("mark", { class: "kp-up" }, "for it"), " ", h("mark", { class: "kp-down" }, "against it")));
 }
 
@@ -225,11 +226,11 @@ function similar(t) {
   const short = (v) => money(v, "USD", true);
   const label = (i) => (i === 0 ? `below ${short(t.edges[0])}` : i === t.edges.length ? `${short(t.edges.at(-1))} and more` : `${short(t.edges[i - 1])} to ${short(t.edges[i])}`);
   const years = t.years, W = 300, H = 64, each = W / Math.max(years.length, 6);
-  return [h("div", {}, h("h3", {}, "How similar campaigns did"), h("p", { class: "kp-hint" }, `${t.of}, of a random sample of all campaigns, 2009 to 2017, by goal in US dollars.`)),
+  return [h("div", {}, h("h2", {}, "How similar campaigns did"), h("p", { class: "kp-hint" }, `${t.of}, of a random sample of all campaigns, 2009 to 2017, by goal in US dollars; counts rounded to tens.`)),
     h("ul", { class: "kp-bands" }, t.bands.map((b, i) => b && h("li", { class: i === t.band ? "kp-own" : "" }, h("span", {}, label(i), i === t.band && h("span", { class: "kp-sr" }, " (your goal)")),
-      h("span", { class: "kp-track", "aria-hidden": "true" }, placed(h("i", { class: "kp-done" }), 0, b[1] / 100)), h("span", {}, `${b[1]} % of about ${b[0].toLocaleString("en")}`)))),
+      h("span", { class: "kp-track", "aria-hidden": "true" }, placed(h("i", { class: "kp-done" }), 0, b[1] / 100)), h("span", {}, `${b[1]} % of ${b[0].toLocaleString("en")}`)))),
     h("div", {}, t.typical && h("p", {}, `Half of those that succeeded asked for ${money(t.typical, "USD")} or less.`), years.length > 1 && h("figure", { class: "kp-years" }, h("figcaption", {}, "Success by year of launch"),
-      s("svg", { viewBox: `0 0 ${W} ${H + 16}`, role: "img", "aria-label": years.map(([y, n, p]) => `${y}: ${p} % of about ${n}`).join("; ") },
+      s("svg", { viewBox: `0 0 ${W} ${H + 16}`, role: "img", "aria-label": years.map(([y, n, p]) => `${y}: ${p} % of ${n}`).join("; ") },
         years.map(([y, , p], i) => [s("rect", { x: i * each + 3, width: each - 6, y: H - (p / 100) * (H - 14), height: (p / 100) * (H - 14) }), s("text", { x: (i + 0.5) * each, y: H - (p / 100) * (H - 14) - 3, "text-anchor": "middle" }, `${p} %`), s("text", { x: (i + 0.5) * each, y: H + 12, "text-anchor": "middle" }, y)]))))];
 }
 
@@ -294,7 +295,7 @@ function sentence(a) {
 }
 
 function advised(advice) {
-  return h("div", { class: "kp-advice" }, h("h3", {}, "What helps a campaign"), h("ul", {}, advice.map((t) => h("li", {}, t))));
+  return h("div", { class: "kp-advice" }, h("h2", {}, "What helps a campaign"), h("ul", {}, advice.map((t) => h("li", {}, t))));
 }
 
 // ---- all of it --------------------------------------------------------------------------------
@@ -310,22 +311,22 @@ function render({ model, el }) {
   const button = h("button", { type: "submit", class: "kp-main" }, "Show my chances");
   const status = h("p", { class: "kp-status", role: "status" });
   const folds = Object.fromEntries([["staff_pick", "Staff pick"], ["link", "Link to your project"]].map(([key, name]) => [key, h("details", {}, h("summary", {}, name), by[key].node)]));
-  const consent = h("input", { type: "checkbox", id: `kp${forms}-store`, checked: memory.get("store") !== "no" });
-  const stored = h("p", { class: "kp-stored" });
+  const consent = h("input", { type: "checkbox", id: `kp${forms}-store`, "aria-describedby": `kp${forms}-stored`, checked: memory.get("store") !== "no" });
+  const stored = h("p", { class: "kp-stored", id: `kp${forms}-stored` });
   const storing = h("div", { class: "kp-storing kp-wide" }, h("label", { for: consent.id }, consent, " Store each request, to check the model later"), h("details", {}, h("summary", {}, "What is stored?"), stored));
   const form = h("form", { novalidate: true, class: "kp-form", "aria-label": "Your campaign" },
     ["name", "blurb", "goal", "currency", "days", "parent", "category", "country", "video", "launch", "created", "earlier_campaigns", "earlier_successes"].map((k) => by[k].node), Object.values(folds), storing,
     h("div", { class: "kp-send kp-wide" }, button, h("button", { type: "reset", class: "kp-quiet" }, "Start over"), status));
 
-  const top = h("div", { class: "kp-top-of" }), why = h("section", {}), could = h("section", { class: "kp-could" });
+  const top = h("div", { class: "kp-top-of" }), why = h("section", {}), words = h("section", {}), could = h("section", { class: "kp-could" });
   const tryValue = (key, text) => tryOut(`${LABELS[key]} ${text}`, { [key]: text });
   const curves = {
     goal: Curve((v, short) => money(v, last?.code ?? "USD", short), (v) => tryValue("goal", v.toLocaleString("en", { maximumFractionDigits: 2 }))),
     days: Curve((v, short) => (short ? String(v) : `${v} day${v === 1 ? "" : "s"}`), (v) => tryValue("days", String(v))),
   };
-  const whatIf = h("section", {}, h("h3", {}, "What if"), h("p", { class: "kp-hint" }, "Point at a curve to read it; click, or press Enter, to try a value."), curves.goal.node, curves.days.node);
+  const whatIf = h("section", { class: "kp-whatif" }, h("div", {}, h("h2", {}, "What if"), h("p", { class: "kp-hint" }, "Point at a curve to read it; click, or press Enter, to try a value.")), curves.goal.node, curves.days.node);
   const notes = h("ul", { class: "kp-notes" }), others = h("section", { class: "kp-similar" }), tools = h("p", { class: "kp-tools" });
-  const result = h("div", { class: "kp-result" }, top, h("div", { class: "kp-why" }, why, h("div", {}, could, whatIf)), others, notes, tools);
+  const result = h("div", { class: "kp-result" }, top, h("div", { class: "kp-why" }, why, h("div", {}, could, words)), whatIf, others, notes, tools);
   const answer = h("div", { class: "kp-shown" });
   const spoken = h("p", { class: "kp-sr", role: "status" });
   const printed = h("dl", { class: "kp-printed" });
@@ -393,7 +394,7 @@ function render({ model, el }) {
   function drawSuggestions(a) {
     const focused = could.contains(document.activeElement) && document.activeElement.dataset.focus;
     const back = undo.at(-1);
-    could.replaceChildren(...[h("h3", {}, "What you could change"),
+    could.replaceChildren(...[h("h2", {}, "What you could change"),
       back && h("p", { class: "kp-tried" }, `Tried: ${back.text}. `, h("button", { type: "button", class: "kp-quiet", "data-focus": "undo", onclick: () => { undo.pop(); set(back.before); } }, "Undo")),
       a.suggestions.length > 0
         ? h("ol", { class: "kp-suggestions" }, a.suggestions.map((t) => h("li", {}, h("button", { type: "button", class: "kp-try", "data-focus": "undo", onclick: () => tryOut(t.text, t.values) },
@@ -413,7 +414,8 @@ function render({ model, el }) {
     } else if (good) {
       panel.dataset.level = level(a.probability);
       top.replaceChildren(...head(a).filter(Boolean));
-      why.replaceChildren(...[h("h3", {}, "What moves it"), waterfall(a), wording(a.marks)].flat().filter(Boolean));
+      why.replaceChildren(h("h2", {}, "What moves it"), ...waterfall(a));
+      words.replaceChildren(...[wording(a.marks)].filter(Boolean));
       drawSuggestions(a);
       for (const key of Object.keys(curves)) curves[key].update(a.curves[key]);
       others.replaceChildren(...similar(a.similar).filter(Boolean));
