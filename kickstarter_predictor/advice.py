@@ -19,9 +19,9 @@ from .predict import Word
 pd = lazy("pandas")
 
 # %% auto #0
-__all__ = ['pd', 'LENGTHS', 'MOST_SUGGESTIONS', 'LEAST_WEIGHT', 'GOAL_BANDS', 'FEWEST', 'SIMILAR', 'Change', 'lower_goals',
-           'money', 'day_in_words', 'changes', 'whole_percent', 'best_changes', 'goals', 'grids', 'in_words', 'marked',
-           'similar_campaigns', 'packaged_similar', 'similar_to', 'write_similar']
+__all__ = ['pd', 'FARTHEST_LAUNCH', 'LENGTHS', 'MOST_SUGGESTIONS', 'LEAST_WEIGHT', 'GOAL_BANDS', 'FEWEST', 'SIMILAR', 'Change',
+           'lower_goals', 'money', 'day_in_words', 'changes', 'whole_percent', 'best_changes', 'goals', 'grids',
+           'in_words', 'marked', 'similar_campaigns', 'packaged_similar', 'similar_to', 'write_similar']
 
 # %% ../nbs/30_advice.ipynb #84e32d94
 class Change(NamedTuple):
@@ -50,6 +50,7 @@ def day_in_words(day: date) -> str:
     return f"{day:%A}, {day.day} {day:%B %Y}"
 
 # %% ../nbs/30_advice.ipynb #57ec2611
+FARTHEST_LAUNCH = timedelta(days=5 * 365)  # from today
 LENGTHS = (14, 20, 21, 25, 28, 30, 35, 40, 45)  # days that creators choose
 
 
@@ -64,6 +65,7 @@ def changes(values: Mapping, today: date) -> list[list[Change]]:
     lengths = sorted((n for n in LENGTHS if n != days), key=lambda n: abs(n - days))
     lengths = [Change(f"Run it for {n} days instead of {days}", {"days": n}) for n in lengths]
     later = [launch + timedelta(days=k) for k in range(1, 7)]
+    later = [d for d in later if d <= today + FARTHEST_LAUNCH]
     later = [Change(f"Launch on {day_in_words(d)}, not on a {was}", {"launch": d}) for d in later]
     video = {
         None: "Have a video on the page, which you left open", False: "Add a video to the page"
@@ -93,7 +95,7 @@ def best_changes(now: float, kinds: Sequence[Sequence[tuple[Change, float]]]) ->
     helpful = [s for s in helpful if s["points"] >= 1]
     return sorted(helpful, key=lambda s: -s["points"])[:MOST_SUGGESTIONS]
 
-# %% ../nbs/30_advice.ipynb #76b071e7
+# %% ../nbs/30_advice.ipynb #27c1265b
 def goals(goal: float, rate: float) -> list[float]:
     """Round goals from some $100 to $1,000,000 in a currency worth `rate` dollars, further if
     `goal` is beyond."""
@@ -101,12 +103,12 @@ def goals(goal: float, rate: float) -> list[float]:
     low, high = min(low, math.floor(math.log10(goal))), max(high, math.ceil(math.log10(goal)))
     return [float(f"{10 ** (e / 8):.2g}") for e in range(8 * low, 8 * high + 1)]
 
-# %% ../nbs/30_advice.ipynb #e7124e59
+# %% ../nbs/30_advice.ipynb #e7f9b286
 def grids(goal: float, rate: float) -> dict[str, list[float]]:
     "The values {goal, days} at which the curves of a campaign with this `goal` are computed."
     return {"goal": goals(goal, rate), "days": [float(n) for n in range(DAYS[0], DAYS[1] + 1)]}
 
-# %% ../nbs/30_advice.ipynb #a32daa54
+# %% ../nbs/30_advice.ipynb #fcaa5a45
 def in_words(p: float) -> str:
     "The chance `p` as people count: how many of ten campaigns like this."
     n = round(10 * p)

@@ -12,7 +12,7 @@ from support.project import ROOT
 from test_form import CAMPAIGN, accessible, chance, field, filled, opened, settled, until
 from test_record import query
 
-from kickstarter_predictor.advice import FEWEST, packaged_similar, whole_percent
+from kickstarter_predictor.advice import FARTHEST_LAUNCH, FEWEST, packaged_similar, whole_percent
 from kickstarter_predictor.form import Form, answer, check, choices
 from kickstarter_predictor.models import PACKAGED, load_predictor
 from kickstarter_predictor.record import Recorder
@@ -26,7 +26,7 @@ TYPED = {
 OTHERS = [
     {}, {"goal": "4,321", "days": "7"}, {"goal": "1"}, {"goal": "1,000,000,000"}, {"currency": "EUR", "country": "DE", "goal": "12.500,50"}, {"parent": "Technology", "category": "Apps", "video": False}, {"video": True},
     {"parent": "Food", "category": "", "blurb": "", "days": "60"}, {"parent": "Theater", "category": "Plays", "earlier_campaigns": "3", "earlier_successes": "2"}, {"currency": "JPY", "country": "JP", "goal": "990000"},
-    {"launch": date.today().isoformat(), "days": "1"}, {"name": "מגדלור: משחק קלפים", "blurb": "سفينة في الضباب"},
+    {"launch": date.today().isoformat(), "days": "1"}, {"launch": (date.today() + FARTHEST_LAUNCH).isoformat()}, {"name": "מגדלור: משחק קלפים", "blurb": "سفينة في الضباب"},
 ]  # fmt: skip
 
 

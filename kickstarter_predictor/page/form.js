@@ -318,7 +318,7 @@ function render({ model, el }) {
     ["name", "blurb", "goal", "currency", "days", "parent", "category", "country", "video", "launch", "created", "earlier_campaigns", "earlier_successes"].map((k) => by[k].node), Object.values(folds), storing,
     h("div", { class: "kp-send kp-wide" }, button, h("button", { type: "reset", class: "kp-quiet" }, "Start over"), status));
 
-  const top = h("div", { class: "kp-top-of" }), why = h("section", {}), words = h("section", {}), could = h("section", { class: "kp-could" });
+  const top = h("div", { class: "kp-shown" }), why = h("section", {}), words = h("section", {}), could = h("section", { class: "kp-could" });
   const tryValue = (key, text) => tryOut(`${LABELS[key]} ${text}`, { [key]: text });
   const curves = {
     goal: Curve((v, short) => money(v, last?.code ?? "USD", short), (v) => tryValue("goal", v.toLocaleString("en", { maximumFractionDigits: 2 }))),
@@ -327,7 +327,7 @@ function render({ model, el }) {
   const whatIf = h("section", { class: "kp-whatif" }, h("div", {}, h("h2", {}, "What if"), h("p", { class: "kp-hint" }, "Point at a curve to read it; click, or press Enter, to try a value.")), curves.goal.node, curves.days.node);
   const notes = h("ul", { class: "kp-notes" }), others = h("section", { class: "kp-similar" }), tools = h("p", { class: "kp-tools" });
   const result = h("div", { class: "kp-result" }, top, h("div", { class: "kp-why" }, why, h("div", {}, could, words)), whatIf, others, notes, tools);
-  const answer = h("div", { class: "kp-shown" });
+  const answer = h("div", { class: "kp-drawn" });
   const spoken = h("p", { class: "kp-sr", role: "status" });
   const printed = h("dl", { class: "kp-printed" });
   const about = h("p", { class: "kp-about" });
