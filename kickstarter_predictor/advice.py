@@ -61,7 +61,8 @@ def changes(values: Mapping, today: date) -> list[list[Change]]:
     if launch < today:
         return []
     ask, was = f"Ask for {{}} instead of {money(goal, values['currency'])}", f"{launch:%A}"
-    lower = [Change(ask.format(money(g, values["currency"])), {"goal": g}) for g in lower_goals(goal)]
+    lower = [(money(g, values["currency"]), g) for g in lower_goals(goal)]
+    lower = [Change(ask.format(amount), {"goal": g}) for amount, g in lower]
     lengths = sorted((n for n in LENGTHS if n != days), key=lambda n: abs(n - days))
     lengths = [Change(f"Run it for {n} days instead of {days}", {"days": n}) for n in lengths]
     later = [launch + timedelta(days=k) for k in range(1, 7)]
@@ -95,7 +96,7 @@ def best_changes(now: float, kinds: Sequence[Sequence[tuple[Change, float]]]) ->
     helpful = [s for s in helpful if s["points"] >= 1]
     return sorted(helpful, key=lambda s: -s["points"])[:MOST_SUGGESTIONS]
 
-# %% ../nbs/30_advice.ipynb #27c1265b
+# %% ../nbs/30_advice.ipynb #e4a8d80d
 def goals(goal: float, rate: float) -> list[float]:
     """Round goals from some $100 to $1,000,000 in a currency worth `rate` dollars, further if
     `goal` is beyond."""
@@ -103,12 +104,12 @@ def goals(goal: float, rate: float) -> list[float]:
     low, high = min(low, math.floor(math.log10(goal))), max(high, math.ceil(math.log10(goal)))
     return [float(f"{10 ** (e / 8):.2g}") for e in range(8 * low, 8 * high + 1)]
 
-# %% ../nbs/30_advice.ipynb #e7f9b286
+# %% ../nbs/30_advice.ipynb #92637c0c
 def grids(goal: float, rate: float) -> dict[str, list[float]]:
     "The values {goal, days} at which the curves of a campaign with this `goal` are computed."
     return {"goal": goals(goal, rate), "days": [float(n) for n in range(DAYS[0], DAYS[1] + 1)]}
 
-# %% ../nbs/30_advice.ipynb #fcaa5a45
+# %% ../nbs/30_advice.ipynb #c4f4e86a
 def in_words(p: float) -> str:
     "The chance `p` as people count: how many of ten campaigns like this."
     n = round(10 * p)
