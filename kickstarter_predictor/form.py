@@ -162,7 +162,7 @@ def one_of(value, known, what: str) -> str:
         raise ValueError(f"Choose {what}.")
     return value
 
-# %% ../nbs/34_form.ipynb #da759e3b
+# %% ../nbs/34_form.ipynb #f15c8e64
 def to_subcategory(value, parent, categories: Mapping[str, list[str]]) -> str | None:
     """The subcategory `value` of the category `parent`, in the spelling of `categories`; None if it
     is empty. Raises ValueError, in words for the creator."""
@@ -311,13 +311,13 @@ def shown_reasons(p: Prediction) -> dict:
         shown.append({"input": "other", "points": rest, "text": "Everything else"})
     return {"start": start_in_words(start / 100), "from": start, "to": end, "reasons": shown}
 
-# %% ../nbs/34_form.ipynb #8379f858
+# %% ../nbs/34_form.ipynb #54fea676
 def as_texts(values: Mapping) -> dict:
     "The `values` of fields as one would type them."
     texts = {float: lambda v: f"{v:,.15g}", int: str, date: date.isoformat}
     return {key: texts.get(type(v), lambda same: same)(v) for key, v in values.items()}
 
-# %% ../nbs/34_form.ipynb #1a8a6d87
+# %% ../nbs/34_form.ipynb #7d86e546
 CURVES = {"goal": "Chance over the goal", "days": "Chance over the days"}
 
 
@@ -340,7 +340,7 @@ def tried(values: Mapping, predictor: Predictor, today: date) -> tuple[float, di
     best = best_changes(rounded[0], [[(c, next(rest)) for c in kind] for kind in kinds])
     return rounded[0], curves, best
 
-# %% ../nbs/34_form.ipynb #a2141d64
+# %% ../nbs/34_form.ipynb #188e8539
 def answer(
     values: Mapping, predictor: Predictor, today: date | None = None
 ) -> tuple[dict, Campaign]:
@@ -490,7 +490,7 @@ NOT_DELETED = (
     "This cannot be deleted just now: the database is away, or asked too much. Try again later."
 )
 
-# %% ../nbs/34_form.ipynb #6c19cdb8
+# %% ../nbs/34_form.ipynb #44bf570a
 class History:
     "A visitor's requests: kept by `recorder`, and shown without a probability to the control arm."
 
@@ -522,7 +522,7 @@ class History:
         return {"visitor": visitor, "rows": rows, "note": note, **self.storing()}
 
     def forget(self, visitor: str, which: str) -> None:
-        "Delete the request with the id `which` of the visitor, or all; what kept it from that is noted."
+        "Delete the request with the id `which` of the visitor, or all; note what prevents it."
         try:
             if not self.recorder.bucket.take():  # a flood must not fill the database
                 raise InputError("too much at once")
