@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['log', 'METRICS', 'PLOTS', 'run_start', 'run_cells', 'Declaration', 'declaration', 'code_of', 'imports',
            'needed_modules', 'stage_params', 'report_paths', 'output_entry', 'stage_entry', 'dvc_yaml', 'header',
-           'write_report', 'execute', 'run', 'write_dvc_yaml', 'main']
+           'write_report', 'execute', 'first_finding', 'run', 'write_dvc_yaml', 'main']
 
 # %% ../nbs/03_stage.ipynb #7aef03f7
-import argparse, ast, logging, os, sys, tempfile, time
+import argparse, ast, logging, os, re, sys, tempfile, time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ from papermill.exceptions import PapermillExecutionError
 
 from kickstarter_predictor.core import (
     HOW, InputError, PINNED, atomic, atomic_folder, command, is_command, logger, notebook_path,
-    notebooks, parameters_of, read_json, root, sections,
+    notebooks, parameters_of, printable, read_json, root, sections,
 )
 from .render import arrange, strip_volatile, to_html, to_markdown
 
@@ -200,6 +200,16 @@ def execute(nb, name: str, values: dict, base: Path):
                 raise InputError(e.evalue) from None
             raise
 
+# %% ../nbs/03_stage.ipynb #b160408d
+def first_finding(nb) -> str:
+    "The first finding that the executed `nb` shows, as a line of plain text; empty if there is none."
+    outputs = (o for c in nb.cells for o in c.get("outputs", []))
+    markdown = (o.get("data", {}).get("text/markdown", "") for o in outputs)
+    findings = next((text for text in markdown if text.startswith("## Findings")), "")
+    first = findings.partition("\n- ")[2].partition("\n")[0]
+    plain = printable(re.sub(r"\[([^\]]*)\]\([^)]*\)|\\(?=[\W_])|\*\*|`", r"\1", first))
+    return plain if len(plain) <= 120 else f"{plain[:119].rpartition(' ')[0]} …"
+
 # %% ../nbs/03_stage.ipynb #0b4f1bb6
 def run(name: str) -> list[Path]:
     """Run the stage `name` of the repository of the working directory; the paths of its report.
@@ -210,7 +220,8 @@ def run(name: str) -> list[Path]:
     log.info("%s: runs %s with %s", name, path.name, values or "no parameters")
     start = time.monotonic()
     executed = strip_volatile(execute(nb, name, values, base))
-    log.info("%s: ran %s in %.1f s", name, path.name, time.monotonic() - start)
+    seconds = time.monotonic() - start
+    print(f"{name} ({seconds:.0f} s): {first_finding(executed) or 'done'}", flush=True)
     with atomic(base / "artifacts" / "notebooks" / path.name) as part:
         nbformat.write(executed, part)
     cells = nb.cells[: run_start(nb)] + executed.cells[run_start(executed) :]
