@@ -14,8 +14,12 @@ help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1\t\2/' | expand -t 12
 
 reproduce: $(READY) ## run the whole pipeline (dvc repro) on the data of data.dvc: by default the embedded snapshot
-	dvc repro
-	@echo "The reports are in reports/: start with reports/README.md, or open the .html files in a browser."
+	@echo "Runs the stages of dvc.yaml whose code, data or parameters changed: all of them take three to four minutes."
+	@dvc repro -q || { echo "A stage stopped; \`dvc repro\` goes on from there, and shows what DVC says of it." >&2; exit 1; }
+	@echo "Done: every result is up to date."
+	@echo "  the reports      reports/README.md, or any reports/*.html in a browser"
+	@echo "  the form         make app"
+	@echo "  the notebooks    make lab; executed, with figures: artifacts/notebooks/"
 
 test: $(READY) ## run every test (about 22 minutes): notebooks and modules in step, nbdev_test, pytest
 	@echo "All tests take about 22 minutes on two cores."

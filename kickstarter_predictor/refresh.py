@@ -144,12 +144,12 @@ SHOWN = {
 }
 
 
-def table_row(family: str, key: str, change: dict) -> str:
-    "A row of the summary: `change` has old, new and diff, as far as there are any."
-    numbers = []
-    for kind, sign in (("old", ""), ("new", ""), ("diff", "+")):
-        value, digits = change.get(kind), ",.0f" if key == "n" else ".4f"
-        numbers.append("" if value is None else f"{value:{sign}{digits}}")
+def table_row(family: str, key: str, old: float | None, new: float | None) -> str:
+    "A row of the summary: the metric `key` of a `family` before and now, as far as there are any."
+    change = new - old if None not in (old, new) else None
+    digits = ",.0f" if key == "n" else ".4f"
+    values = ((old, ""), (new, ""), (change, "+"))
+    numbers = ["" if value is None else f"{value:{sign}{digits}}" for value, sign in values]
     return f"| {family} | {SHOWN[key]} | {' | '.join(numbers)} |"
 
 # %% ../nbs/51_refresh.ipynb #b06320c7
@@ -159,12 +159,12 @@ def line_of(data: str, f: Figures) -> str:
     return f"{data} Chosen: {f.chosen}, {auc}."
 
 
-def summary(before: dict, after: dict, diff: dict) -> str:
-    """What a refresh changed, for a pull request: `before` and `after` of reports/metrics.json and
-    their part of `dvc metrics diff --json`."""
+def summary(before: dict, after: dict) -> str:
+    "What a refresh changed, for a pull request: `before` and `after` of reports/metrics.json."
     old, new, families = figures(before), figures(after), after["families"]
+    earlier = lambda family, key: before["families"].get(family, {}).get(key)
     rows = [
-        table_row(family, key, diff.get(f"families.{family}.{key}", {}))
+        table_row(family, key, earlier(family, key), families[family].get(key))
         for family in sorted(families, key=lambda f: -families[f]["auc"])
         for key in (SHOWN if family == new.chosen else ["auc"])
     ]
@@ -175,7 +175,7 @@ def summary(before: dict, after: dict, diff: dict) -> str:
         f"- {new.projects - old.projects:+,} projects, {new.auc - old.auc:+.4f} ROC AUC; both "
         "within the limits of `refresh` in params.yaml.",
         "", "| model | metric | before | now | change |", "| --- | --- | ---: | ---: | ---: |",
-        *rows, "", "From `dvc metrics diff`; ± is the standard deviation over the folds.", "",
+        *rows, "", "From reports/metrics.json; ± is the standard deviation over the folds.", "",
     ])
 
 # %% ../nbs/51_refresh.ipynb #aeef4be5
@@ -213,9 +213,8 @@ def refresh(source: Path | None = None, max_shrink: float = 0.2, max_auc_drop: f
         call("dvc", "repro", cwd=clone)
         after = read_json(clone / "reports" / "metrics.json")
         stop(drop_objection(figures(before), figures(after), max_auc_drop))
-        diff = json.loads(call("dvc", "metrics", "diff", "--json", "--all", "HEAD", cwd=clone))
         bring_home(clone, source)
-    return summary(before, after, diff.get("reports/metrics.json", {}))
+    return summary(before, after)
 
 # %% ../nbs/51_refresh.ipynb #bb41fb48
 def limits() -> dict[str, float]:

@@ -1,4 +1,5 @@
 "README's commands for DVC on S3, on a small pipeline: push, pull, import-url and update, and what becomes of them when something fails."
+import csv
 import shutil
 import sys
 from pathlib import Path
@@ -102,3 +103,41 @@ def test_new_data_reach_every_stage_that_stands_on_them():
         reached |= more
         stale |= set().union(*(made(stages[n]) for n in more))
     assert {"sample", "stage", "scratch"}.isdisjoint(reached) and {"acquire", "clean", "features", "tune", "evaluate", "population", "predict", "index"} <= reached
+
+
+def test_experiments_as_documented(project):
+    "docs/reproducibility.md: one experiment, a queue of three, and one of them applied."
+    params = yaml.safe_load((project / "params.yaml").read_text(encoding="utf-8")) | {"tune": {"trials": 3}}
+    (project / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+    stages = yaml.safe_load((project / "dvc.yaml").read_text(encoding="utf-8"))
+    stages["stages"]["tune"] = {"cmd": "grep trials params.yaml > artifacts/tuned", "params": ["tune"], "outs": ["artifacts/tuned"]}
+    (project / "dvc.yaml").write_text(yaml.safe_dump(stages), encoding="utf-8")
+    call("dvc", "repro", "-q", cwd=project)
+    git("add", "--all", cwd=project)
+    git("commit", "-qm", "tune", cwd=project)
+    lines = (ROOT / "docs" / "reproducibility.md").read_text(encoding="utf-8").splitlines()
+    commands = [line.partition(" #")[0].split() for line in lines if line.startswith("dvc exp ")]
+    assert [c[2] for c in commands] == ["run", "run", "run", "show", "apply"]
+    call(*commands[0], cwd=project)
+    assert (project / "artifacts" / "tuned").read_text(encoding="utf-8").strip() == "trials: 5"
+    call(*commands[1], cwd=project)
+    call(*commands[2], cwd=project)
+    shown = {row["tune.trials"]: row["Experiment"] for row in csv.DictReader(call(*commands[3], "--csv", cwd=project).stdout.splitlines()) if row["Experiment"]}
+    assert {"5", "10", "20"} <= shown.keys()
+    call(*commands[4][:3], shown["20"], cwd=project)
+    assert (project / "artifacts" / "tuned").read_text(encoding="utf-8").strip() == "trials: 20"
+
+
+def test_figures_fit_a_screen_and_plots_need_no_network(reproduced, tmp_path):
+    table = call("dvc", "metrics", "show", cwd=reproduced).stdout
+    assert "auc" in table and max(map(len, table.splitlines())) <= 120
+    call("dvc", "plots", "show", "-o", str(tmp_path / "plots"), cwd=reproduced)
+    page = (tmp_path / "plots" / "index.html").read_text(encoding="utf-8")
+    assert page.count("<img") == 2 and "http" not in page
+
+
+def test_models_have_names():
+    artifacts = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["artifacts"]
+    outs = {o for s in yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"].values() for out in s["outs"] for o in out}
+    assert {a["path"] for a in artifacts.values()} == {"artifacts/model/crawl", "artifacts/model/population"} <= outs
+    assert all(a["type"] == "model" and a["desc"] for a in artifacts.values())
