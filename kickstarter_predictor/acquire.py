@@ -498,9 +498,8 @@ def _read_all(
     returns (their index, rows of the provenance, rejects as (file, line, reason))."""
     total = sum(path.stat().st_size for _, path in files)
     index, provenance, rejects = None, [], []
-    with tqdm(
-        total=total, unit="B", unit_scale=True, desc="acquire", disable=quiet or None
-    ) as bar:
+    hidden = {"disable": True} if quiet else {}  # else as the environment says
+    with tqdm(total=total, unit="B", unit_scale=True, desc="acquire", **hidden) as bar:
         tables = read_tables(files, options, folder, bar)
         for rank, ((new, counts, findings), (sha256, path)) in enumerate(zip(tables, files)):
             index = merged_index(index, new.assign(file=rank))

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['COMPARED', 'PHOTO_SIZES', 'AVATAR_SIZES', 'KEPT', 'READERS', 'TASKS', 'Cost', 'peak_memory', 'cost', 'in_turn',
            'ratio', 'machine', 'with_images', 'generate', 'parse_only', 'with_acquire', 'with_pandas', 'with_polars',
-           'with_duckdb', 'with_json_normalize', 'main', 'stage_times', 'set_param']
+           'with_duckdb', 'with_json_normalize', 'main', 'stage_times', 'set_param', 'snapshot_table']
 
 # %% ../nbs/53_benchmark.ipynb #73633565
 import gzip, hashlib, json, os, platform, re, resource, statistics, subprocess, sys, tempfile, time
@@ -270,3 +270,16 @@ def set_param(clone: Path, name: str, value: str) -> None:
         raise InputError(f"params.yaml: {name} is missing")
     with atomic(path) as part:
         part.write_text(text, encoding="utf-8")
+
+# %% ../nbs/53_benchmark.ipynb #0386ee53
+def snapshot_table(runs: dict[str, dict]) -> pd.DataFrame:
+    """A row a stage of `runs` {projects: {stage: {cpu, wall, peak}}}: CPU seconds and peak memory
+    in MB at each number of projects; then all stages, and all per 1,000 projects."""
+    columns = {}
+    for n, stages in sorted(runs.items(), key=lambda run: int(run[0])):
+        cpu, peak = ({name: c[key] for name, c in stages.items()} for key in ("cpu", "peak"))
+        total = sum(cpu.values())
+        cpu |= {"all stages": total, "all, per 1,000 projects": 1000 * total / int(n)}
+        columns[f"CPU s, {int(n):,}"] = cpu
+        columns[f"peak MB, {int(n):,}"] = peak | {"all stages": max(peak.values())}
+    return pd.DataFrame(columns).rename_axis("stage").reset_index()

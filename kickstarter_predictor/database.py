@@ -300,21 +300,28 @@ def ensure_table(engine: sa.Engine) -> None:
 EVERYONE = "*"  # no visitor's id, and no hash
 
 
-def forgotten_name(visitor: str | None) -> str:
-    """The name of `visitor` in the table `forgotten`: a hash, for the id itself is to be forgotten,
-    too."""
-    return EVERYONE if visitor is None else hashlib.sha256(visitor.encode()).hexdigest()
+def forgotten_name(visitor: str | None, id: str | None = None) -> str:
+    """The name of `visitor`, or of its one request `id`, in the table `forgotten`: a hash, for the
+    ids themselves are to be forgotten, too."""
+    if visitor is None:
+        return EVERYONE
+    name = visitor if id is None else f"{visitor}/{id}"
+    return hashlib.sha256(name.encode()).hexdigest()
 
 # %% ../nbs/31_database.ipynb #23bba737
 def forgotten_ids(connection: sa.Connection, rows: Sequence[Mapping]) -> set[str]:
     "The ids of those of `rows` whose visitors asked for their deletion."
-    f, names = FORGOTTEN, {r["id"]: forgotten_name(r["visitor"]) for r in rows}
+    f, visitor_and_id = FORGOTTEN, lambda r: (r["visitor"], r["id"])
+    names = {
+        r["id"]: (EVERYONE, forgotten_name(r["visitor"]), forgotten_name(*visitor_and_id(r)))
+        for r in rows
+    }
     latest = sa.select(f.c.visitor, sa.func.max(f.c.until)).where(
-        f.c.visitor.in_({EVERYONE, *names.values()})
+        f.c.visitor.in_({name for several in names.values() for name in several})
     ).group_by(f.c.visitor)
     until = {visitor: time for visitor, time in connection.execute(latest)}
     never = datetime.min.replace(tzinfo=timezone.utc)
-    last = lambda row: max(until.get(n, never) for n in (EVERYONE, names[row["id"]]))
+    last = lambda row: max(until.get(name, never) for name in names[row["id"]])
     return {r["id"] for r in rows if r["asked_at"] < last(r)} if until else set()
 
 # %% ../nbs/31_database.ipynb #fa763707
@@ -355,27 +362,29 @@ def read(engine: sa.Engine, visitor: str, limit: int) -> list[dict]:
 # %% ../nbs/31_database.ipynb #d4a0d18d
 @dataclass(frozen=True)
 class RowFilter:
-    """The rows of `visitor`, or those asked for `before` a time (UTC), or those to which both
-    apply. Raises ValueError without either."""
+    """The rows of `visitor` (or that with the `id` among them), or those asked for `before` a time
+    (UTC), or those to which both apply. Raises ValueError without visitor and time."""
 
     visitor: str | None = None
     before: datetime | None = None
+    id: str | None = None
 
     def __post_init__(self):
-        if not self.visitor and self.before is None:
+        if not self.visitor and (self.before is None or self.id is not None):
             raise ValueError("neither a visitor nor a time")
 
     def match(self, row: Mapping) -> bool:
         "Whether `row` is one of them."
-        return self.visitor in (None, row["visitor"]) and (
-            self.before is None or row["asked_at"] < self.before
-        )
+        is_its = self.visitor in (None, row["visitor"]) and self.id in (None, row["id"])
+        return is_its and (self.before is None or row["asked_at"] < self.before)
 
     def condition(self) -> sa.ColumnElement:
         "The same, for the database."
         t, conditions = CAMPAIGNS, []
         if self.visitor is not None:
             conditions.append(t.c.visitor == self.visitor)
+        if self.id is not None:
+            conditions.append(t.c.id == self.id)
         if self.before is not None:
             conditions.append(t.c.asked_at < self.before)
         return sa.and_(*conditions)
@@ -392,8 +401,10 @@ def forbid(engine: sa.Engine, rows: RowFilter) -> None:
     "From now on write none of these rows; of a visitor, those asked up to now."
     until = rows.before or datetime.now(timezone.utc)
     with engine.begin() as c:
-        entry = {"id": uuid.uuid4().hex, "visitor": forgotten_name(rows.visitor), "until": until}
-        c.execute(sa.insert(FORGOTTEN), [entry])
+        name = forgotten_name(rows.visitor, rows.id)
+        c.execute(
+            sa.insert(FORGOTTEN), [{"id": uuid.uuid4().hex, "visitor": name, "until": until}]
+        )
 
 # %% ../nbs/31_database.ipynb #1588027f
 def delete(engine: sa.Engine, rows: RowFilter) -> int:

@@ -14,9 +14,10 @@ from sklearn.linear_model import LogisticRegression
 
 from .core import logger
 from kickstarter_predictor.metrics import (
-    auc, bootstrap_interval, calibration_error, metrics, weighted_auc,
+    auc, auc_difference, bootstrap_interval, calibration_error, metrics, replicates, weighted_auc,
 )
 from .models import BLEND, Model, calibrated, logit
+from .report import auc_text
 from .tune import blend_weights, blended, fit_blend, fit_family, make_fold
 
 log = logger("evaluate")
@@ -24,7 +25,8 @@ log = logger("evaluate")
 # %% auto #0
 __all__ = ['log', 'PROTOCOLS', 'fit_calibrator', 'cross_calibrated', 'cross_validate', 'cross_blended', 'fit_chosen', 'by_fold',
            'summary', 'original_matrix', 'original_scores', 'temporal_split', 'sources_of', 'subsample', 'Case',
-           'protocol', 'in_order', 'mean_and_sd', 'goal_deciles', 'subgroups', 'importances', 'base_rates', 'typical']
+           'protocol', 'in_order', 'auc_differences', 'better_than', 'protocols_table', 'goal_deciles', 'subgroups',
+           'importances', 'base_rates', 'typical']
 
 # %% ../nbs/26_evaluate.ipynb #14ddb379
 def fit_calibrator(scores: np.ndarray, y: np.ndarray) -> dict[str, float]:
@@ -46,17 +48,19 @@ def cross_calibrated(scores, y, fold, references=None) -> np.ndarray:
 def cross_validate(
     features: pd.DataFrame, families: dict[str, dict], ks=None, seed: int = 0, threads: int = 1,
     n_jobs: int = 1, drop=(), scheduler: str | None = None, on_fit=lambda: None,
+    max_rows: int | None = None,
 ) -> dict[str, np.ndarray]:
     """{family: log odds of success of each row of `features` by a model fitted on the other folds}:
     float arrays (n,), NaN outside the folds `ks` (default: all).
 
     `families` gives the settings of each; `n_jobs` fits run at a time, with the same result.
-    `on_fit` is called after each."""
+    `on_fit` is called after each; `max_rows` as in `fit_family`."""
     ks = np.unique(features["fold"]) if ks is None else ks
 
     def fit(name, k):
         d = make_fold(features, k, drop)
-        model = fit_family(name, d.X_train, d.y_train, families[name], seed, threads, scheduler)
+        settings = families[name]
+        model = fit_family(name, *d[:2], settings, seed, threads, scheduler, max_rows)
         log.info("%s, fold %s: scores %d campaigns", name, k, len(d.y_test))
         on_fit()
         return model(d.X_test)
@@ -88,12 +92,13 @@ def cross_blended(
 # %% ../nbs/26_evaluate.ipynb #23f5f7c6
 def fit_chosen(
     name: str, weights: dict[str, float], X, y, settings: dict[str, dict], seed: int = 0,
-    threads: int = 1, scheduler: str | None = None
+    threads: int = 1, scheduler: str | None = None, max_rows: int | None = None
 ) -> Model:
-    "The family `name` with its settings, or the blend with its `weights`, fitted to X and y."
+    """The family `name` with its settings, or the blend with its `weights`, fitted to X and y;
+    `max_rows` as in `fit_family`."""
     if name == BLEND:
-        return fit_blend(weights, X, y, settings, seed, threads, scheduler)
-    return fit_family(name, X, y, settings[name], seed, threads, scheduler)
+        return fit_blend(weights, X, y, settings, seed, threads, scheduler, max_rows)
+    return fit_family(name, X, y, settings[name], seed, threads, scheduler, max_rows)
 
 # %% ../nbs/26_evaluate.ipynb #18e05f95
 def by_fold(y, p, fold) -> pd.DataFrame:
@@ -197,7 +202,7 @@ class Case(NamedTuple):
 # %% ../nbs/26_evaluate.ipynb #388521d4
 def protocol(case: Case, resamples: int = 200, seed: int = 0) -> dict:
     """{title, n, base_rate, families: {name: {auc, low, high, pr_auc, log_loss, brier,
-    calibration_error, and auc_sd over folds}}} of `case`.
+    calibration_error, and auc_sd over three folds or more}}} of `case`.
 
     Figures are means over the parts; `by_rows` only AUC is, weighted by their rows. `low` and
     `high` are the 95 % interval of `auc` from bootstrap replicates of each `unit`. The calibration
@@ -211,7 +216,7 @@ def protocol(case: Case, resamples: int = 200, seed: int = 0) -> dict:
         return table.mean().to_dict() | {
             "auc": weighted_auc(y, p, part, case.by_rows)(np.ones(n)), "low": low, "high": high,
             "calibration_error": calibration_error(y, p),
-        } | ({"auc_sd": table["auc"].std()} if len(table) > 1 else {})
+        } | ({"auc_sd": table["auc"].std()} if len(table) > 2 else {})
 
     families = {name: figures(p) for name, p in case.probabilities.items()}
     return {"title": case.title, "n": n, "base_rate": float(y.mean()), "families": families}
@@ -228,13 +233,53 @@ def in_order(protocols: dict) -> dict:
     last = [key for key in protocols if key not in PROTOCOLS]
     return {key: protocols[key] for key in (*PROTOCOLS, *last) if key in protocols}
 
-# %% ../nbs/26_evaluate.ipynb #b0c80bca
-def mean_and_sd(figures: dict, digits: int = 3) -> str:
-    """AUC of one model under a protocol as text: mean, ± SD over folds where there are folds, 95 %
-    interval."""
-    number = lambda key: f"{figures[key]:.{digits}f}"
-    deviation = f" ± {number('auc_sd')}" if "auc_sd" in figures else ""
-    return f"{number('auc')}{deviation} ({number('low')}–{number('high')})"
+# %% ../nbs/26_evaluate.ipynb #3e22cbb6
+def auc_differences(
+    case: Case, name: str, resamples: int = 200, seed: int = 0
+) -> dict[str, dict[str, float]]:
+    """{other model: {difference, low, high}}: the AUC of the model `name` less that of each other
+    one of `case`, with the 95 % interval from bootstrap replicates that they share."""
+    values = {
+        model: weighted_auc(case.y, p, case.part, case.by_rows)
+        for model, p in case.probabilities.items()
+    }
+    weights = [np.ones(len(case.y)), *replicates(len(case.y), resamples, seed, case.unit)]
+    table = pd.DataFrame([{m: value(w) for m, value in values.items()} for w in weights])
+    differences = table.drop(columns=name).rsub(table[name], axis=0)
+    low, high = (differences[1:].quantile(q) for q in (0.025, 0.975))
+    return {
+        other: {"difference": differences[other].iloc[0], "low": low[other], "high": high[other]}
+        for other in differences
+    }
+
+# %% ../nbs/26_evaluate.ipynb #095089fc
+def better_than(chosen: str, protocols: dict, baseline: str) -> list[tuple[str, str, dict]]:
+    """(title, model, its figures) of each of the `protocols` under which the AUC of another model
+    than `chosen` and the `baseline` is the highest, by a thousandth or more."""
+    better = []
+    for result in in_order(protocols).values():
+        families = {k: f for k, f in result["families"].items() if k != baseline}
+        best = max(families, key=lambda name: families[name]["auc"])
+        if round(families[best]["auc"], 3) > round(families[chosen]["auc"], 3):
+            better.append((result["title"], best, families[best]))
+    return better
+
+# %% ../nbs/26_evaluate.ipynb #655c16b1
+def protocols_table(protocols: dict, chosen: str, baseline: str) -> pd.DataFrame:
+    """A row a protocol: n, success rate, and AUC of the model `chosen`, of the best other one and
+    of the `baseline`."""
+    rows = []
+    for result in in_order(protocols).values():
+        families = result["families"]
+        others = [name for name in families if name not in (chosen, baseline)]
+        best = max(others, key=lambda name: families[name]["auc"])
+        rows.append({
+            "protocol": result["title"], "n": result["n"], "succeeded": result["base_rate"],
+            chosen: auc_text(families[chosen]),
+            "best other": f"{best} {families[best]['auc']:.3f}",
+            baseline: auc_text(families[baseline]),
+        })
+    return pd.DataFrame(rows)
 
 # %% ../nbs/26_evaluate.ipynb #1fab7b55
 def goal_deciles(goal_usd: pd.Series) -> pd.Series:
@@ -269,19 +314,18 @@ def subgroups(campaigns: pd.DataFrame, y, p, min_rows: int = 30) -> pd.DataFrame
     return pd.DataFrame(rows, columns=columns)
 
 # %% ../nbs/26_evaluate.ipynb #8e1a832d
-def importances(model: Model, X, y, names: list[str], repeats: int = 3, seed: int = 0) -> pd.Series:
-    "Mean loss of AUC over `repeats` shuffles of each column of X that is not empty. Largest first."
-    rng, base, losses = np.random.default_rng(seed), auc(y, model(X)), {}
+def importances(model: Model, X, y, names: list[str], seed: int = 0) -> pd.DataFrame:
+    """A row for each column of X that is not empty, by name: the `loss` of AUC when it is shuffled,
+    with its 95 % interval by DeLong (`low`, `high`). Largest first."""
+    rng, whole, rows = np.random.default_rng(seed), model(X), {}
     for column, name in enumerate(names):
         if np.isnan(X[:, column]).all():
             continue
-        shuffled = []
-        for _ in range(repeats):
-            Z = X.copy()
-            Z[:, column] = X[rng.permutation(len(X)), column]
-            shuffled.append(base - auc(y, model(Z)))
-        losses[name] = np.mean(shuffled)
-    return pd.Series(losses).sort_values(ascending=False)
+        Z = X.copy()
+        Z[:, column] = X[rng.permutation(len(X)), column]
+        loss, error = auc_difference(y, whole, model(Z))
+        rows[name] = {"loss": loss, "low": loss - 1.96 * error, "high": loss + 1.96 * error}
+    return pd.DataFrame(rows).T.sort_values("loss", ascending=False)
 
 # %% ../nbs/26_evaluate.ipynb #79f4ba03
 def base_rates(campaigns: pd.DataFrame) -> dict:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate, repeat
 from pathlib import Path
-from typing import Annotated, Literal, Mapping, Sequence
+from typing import Annotated, Iterable, Literal, Mapping, Sequence
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -29,13 +29,14 @@ from kickstarter_predictor.text import (
 )
 
 log = logger("features")
-pd = lazy("pandas")
+pd, sparse, pq = lazy("pandas"), lazy("scipy.sparse"), lazy("pyarrow.parquet")
 
 # %% auto #0
-__all__ = ['log', 'pd', 'STRENGTH', 'smoothed_rates', 'out_of_fold', 'univariate_auc', 'EncoderInput', 'text_feature', 'Encoder',
-           'text_words', 'text_odds', 'fit_encoder', 'save_encoder', 'EncoderFile', 'to_encoder', 'load_encoder',
-           'folds', 'feature_table', 'vocabulary', 'ordinal_encoding', 'encode_ordinals', 'matrix', 'quick_auc',
-           'by_input', 'gains', 'latent']
+__all__ = ['log', 'pd', 'sparse', 'pq', 'STRENGTH', 'smoothed_rates', 'out_of_fold', 'univariate_auc', 'EncoderInput',
+           'text_feature', 'Encoder', 'text_words', 'text_odds', 'fit_encoders', 'encoded', 'save_encoder',
+           'EncoderFile', 'to_encoder', 'load_encoder', 'folds', 'sample_rows', 'encoder_input', 'feature_table',
+           'read_features', 'vocabulary', 'ordinal_encoding', 'encode_ordinals', 'matrix', 'quick_auc', 'by_input',
+           'gains', 'latent']
 
 # %% ../nbs/23_features.ipynb #6b4bc1a8
 STRENGTH = 10.0
@@ -86,17 +87,26 @@ _BESIDE = [NUMBERS.index(n) for n in ("log_goal", "days", "launch_year", "usd_ra
 @dataclass
 class EncoderInput:
     """Campaigns as the encoder takes them: `levels` {column: level a row}, `counts` {name, blurb:
-    from `count_texts`}, `X` (n, NUMBERS)."""
+    from `count_texts`} of the rows `counted` (ascending integers; None: all), `X` (n, NUMBERS)."""
 
     levels: Mapping[str, np.ndarray]
     counts: Mapping[str, list]
     X: np.ndarray
+    counted: np.ndarray | None = None
+
+    def among(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        "Those of `rows` (ascending integers) that are counted, and their rows in `counts`."
+        if self.counted is None:
+            return rows, rows
+        both, at, _ = np.intersect1d(self.counted, rows, True, return_indices=True)
+        return both, at
 
     def take(self, rows: np.ndarray) -> EncoderInput:
-        "The campaigns at `rows` (integers)."
+        "The campaigns at `rows` (ascending integers), all of them counted."
+        _, at = self.among(rows)
         return EncoderInput(
             {c: np.asarray(v)[rows] for c, v in self.levels.items()},
-            {c: [m[rows] for m in v] for c, v in self.counts.items()},
+            {c: [m[at] for m in v] for c, v in self.counts.items()},
             self.X[rows],
         )
 
@@ -191,33 +201,46 @@ def _fit_rates(levels: Mapping[str, np.ndarray], y: np.ndarray, prior: float) ->
     return rates
 
 
-def _fit_once(data: EncoderInput, y, rated: np.ndarray, seed: int, epochs: int) -> Encoder:
-    levels = {c: v[rated] for c, v in data.levels.items()}
-    prior, goals = float(y[rated].mean()), data.log_goal
+def _fit_once(
+    data: EncoderInput, y, rows: np.ndarray, rated: np.ndarray, seed: int, epochs: int
+) -> Encoder:
+    "The encoder of the campaigns at `rows` (ascending integers)."
+    levels_of = lambda rows: {c: np.asarray(v)[rows] for c, v in data.levels.items()}
+    rating, (counted, at) = rows[rated[rows]], data.among(rows)
+    prior, goals = float(y[rating].mean()), data.log_goal[rows]
+    beside = design(levels_of(counted), data.X[counted][:, _BESIDE])
     return Encoder(
-        _fit_rates(levels, y[rated], prior), prior,
-        fit_texts(data.counts, y, design(data.levels, data.X[:, _BESIDE]), seed, epochs),
+        _fit_rates(levels_of(rating), y[rating], prior), prior,
+        fit_texts(data.counts, y[counted], beside, seed, epochs, rows=at),
         {"": float(np.median(goals))}
-        | pd.Series(goals).groupby(data.levels["category"]).median().to_dict()
+        | pd.Series(goals).groupby(data.levels["category"][rows]).median().to_dict()
     )
 
 # %% ../nbs/23_features.ipynb #fba7b295
-def fit_encoder(
+def fit_encoders(
     data: EncoderInput, y: np.ndarray, inner: np.ndarray, rated: np.ndarray | None = None,
     seed: int = 0, epochs: int = 8
-) -> tuple[Encoder, np.ndarray]:
-    """(encoder, its features for the training rows, each from the rows of the other `inner` folds:
-    float32 array (n, 8)).
+) -> dict[int, Encoder]:
+    """{inner fold: the encoder fitted without it}, and at -1 the one fitted to all training rows:
+    each encodes the rows of which `inner` (integers, -1 for rows that are not for training) has
+    its number.
 
     `rated` (bool) marks the rows that rates are learned from: all, if not given. Words are learned
-    in `epochs` passes."""
+    in `epochs` passes, from the rows of `data` that are counted."""
     rated = np.ones(len(y), bool) if rated is None else rated
-    fit = lambda rows: _fit_once(data.take(rows), y[rows], rated[rows], seed, epochs)
-    learned = np.empty((len(y), len(LEARNED)), np.float32)
+    return {
+        int(k): _fit_once(data, y, np.flatnonzero((inner >= 0) & (inner != k)), rated, seed, epochs)
+        for k in np.append(np.unique(inner[inner >= 0]), -1)
+    }
+
+
+def encoded(encoders: Mapping[int, Encoder], data: EncoderInput, inner: np.ndarray) -> np.ndarray:
+    "The features `LEARNED` of `data`, each row by that of `encoders` which has its `inner` fold."
+    learned = np.empty((len(inner), len(LEARNED)), np.float32)
     for k in np.unique(inner):
-        test = np.flatnonzero(inner == k)
-        learned[test] = fit(np.flatnonzero(inner != k)).encode(data.take(test))
-    return fit(np.arange(len(y))), learned
+        rows = np.flatnonzero(inner == k)
+        learned[rows] = encoders[int(k)].encode(data.take(rows))
+    return learned
 
 # %% ../nbs/23_features.ipynb #a91d1eb7
 _IDF = ("idf_words", "idf_characters", "idf_within")  # of each text, in text.npz
@@ -316,58 +339,114 @@ def folds(y: np.ndarray, groups: np.ndarray, n: int = 5, seed: int = 0) -> np.nd
     fold[int(large.sum()) :] = np.argsort(load[:, 0], kind="stable")[singles % n]
     return pd.Series(fold, index=table.index).loc[groups].to_numpy()
 
+# %% ../nbs/23_features.ipynb #9fd19a1e
+def sample_rows(n: int, max_rows: int | None, seed: int = 0) -> np.ndarray:
+    "The row numbers of a random sample of `max_rows` of `n` rows, ascending; all, if no more."
+    if max_rows is None or n <= max_rows:
+        return np.arange(n)
+    return np.sort(np.random.default_rng(seed).permutation(n)[:max_rows])
+
+# %% ../nbs/23_features.ipynb #d394cc1f
+_CHUNK = 10_000  # campaigns whose texts are held at a time
+
+
+def _chunks(rows: np.ndarray) -> list[np.ndarray]:
+    "The `rows` in parts of at most `_CHUNK`."
+    return np.array_split(rows, max(-(-len(rows) // _CHUNK), 1))
+
+
+def _counts_of(campaigns: pd.DataFrame, rows: np.ndarray, bits: int) -> dict[str, list]:
+    "`count_texts` of the campaigns at `rows`."
+    parts = [count_texts(inputs(campaigns.iloc[part]), bits) for part in _chunks(rows)]
+    return {c: [sparse.vstack(m, "csr") for m in zip(*(p[c] for p in parts))] for c in TEXTS}
+
+# %% ../nbs/23_features.ipynb #29d599a8
+def encoder_input(
+    campaigns: pd.DataFrame, bits: int = BITS, text_rows: int | None = None, seed: int = 0,
+    source: Sequence[str] | None = None
+) -> EncoderInput:
+    """The `campaigns` as the encoder takes them, the texts of at most `text_rows` counted. The
+    words get no credit for the `source` of each with its subcategory or year, if that is given."""
+    levels, X = [], []
+    for rows in _chunks(np.arange(len(campaigns))):
+        columns = inputs(campaigns.iloc[rows])
+        levels.append(categorical_values(columns))
+        X.append(numbers(columns))
+    levels = {c: np.array(sum((part[c] for part in levels), []), object) for c in levels[0]}
+    if source is not None:
+        years = campaigns["launched_at"].dt.year
+        for name, values in (("source", levels["category"]), ("source_year", years)):
+            levels[name] = np.array([f"{s} {v}" for s, v in zip(source, values)], object)
+    counted = sample_rows(len(campaigns), text_rows, seed)
+    return EncoderInput(levels, _counts_of(campaigns, counted, bits), np.concatenate(X), counted)
+
 # %% ../nbs/23_features.ipynb #f555f071
 def feature_table(
     campaigns: pd.DataFrame, n_folds: int = 5, inner_folds: int = 5, seed: int = 0,
     bits: int = BITS, n_jobs: int = 1, fold: np.ndarray | None = None, ks: Sequence | None = None,
     rated: np.ndarray | None = None, epochs: int = 8, source: Sequence[str] | None = None,
-    progress=lambda steps: steps
+    progress=lambda steps: steps, text_rows: int | None = None
 ) -> tuple[pd.DataFrame, Encoder]:
     """(features, encoder): id, group, success, fold, `CATEGORICAL`, `NUMBERS` and `LEARNED`@k for
     each k of `ks` (all folds and `all`, if not given); the encoder of the last k.
 
     The folds are those of `folds`, or `fold` (an integer a row). `rated` and `epochs` as in
-    `fit_encoder`. If rows come from several sources, words get no credit for the `source` of each
-    with its subcategory or year. `n_jobs` folds are worked on at a time, with the same result;
-    `progress` wraps the steps to show how far it is (for instance tqdm)."""
-    columns, y = inputs(campaigns), campaigns["success"].to_numpy()
-    levels = {c: np.array(v, dtype=object) for c, v in categorical_values(columns).items()}
-    if source is not None:
-        years = pd.DatetimeIndex(columns["launched_at"]).year
-        for name, values in (("source", levels["category"]), ("source_year", years)):
-            levels[name] = np.array([f"{s} {v}" for s, v in zip(source, values)], object)
-    group = campaigns["group"].to_numpy()
+    `fit_encoders`, `source` and `text_rows` as in `encoder_input`. `n_jobs` folds are worked on at
+    a time, with the same result; `progress` wraps the steps to show how far it is (for instance
+    tqdm)."""
+    y, group = campaigns["success"].to_numpy(), campaigns["group"].to_numpy()
     fold = folds(y, group, n_folds, seed) if fold is None else np.asarray(fold)
-    data = EncoderInput(levels, count_texts(columns, bits), numbers(columns))
+    data = encoder_input(campaigns, bits, text_rows, seed, source)
+    ks = [*np.unique(fold), "all"] if ks is None else list(ks)
 
     def learn(k):
         train = np.flatnonzero(fold != k) if k != "all" else np.arange(len(y))
-        inner = folds(y[train], group[train], inner_folds, seed + 1)
+        inner = np.full(len(y), -1)
+        inner[train] = folds(y[train], group[train], inner_folds, seed + 1)
         log.info("fold %s: learning from %d campaigns", k, len(train))
-        return _learn(data, y, train, inner, rated, seed, epochs)
+        return inner, fit_encoders(data, y, inner, rated, seed, epochs)
 
-    ks = [*np.unique(fold), "all"] if ks is None else list(ks)
-    results = Parallel(n_jobs=n_jobs, prefer="threads")(delayed(learn)(k) for k in progress(ks))
-    table = {c: campaigns[c] for c in ("id", "group", "success")} | {"fold": fold} | levels
+    run = Parallel(n_jobs=n_jobs, prefer="threads")
+    fitted = run(delayed(learn)(k) for k in progress(ks))
+    learned = _encoded_by_all(campaigns, data, fitted, bits, run, progress)
+    table = {c: campaigns[c] for c in ("id", "group", "success")} | {"fold": fold} | data.levels
     table = {c: column for c, column in table.items() if not c.startswith("source")}
     table |= dict(zip(NUMBERS, data.X.T))
-    for k, (_, learned) in zip(ks, results):
-        table |= {f"{name}@{k}": column for name, column in zip(LEARNED, learned.T)}
-    return pd.DataFrame(table), results[-1][0]
+    for k, of_fold in zip(ks, learned):
+        table |= {f"{name}@{k}": column for name, column in zip(LEARNED, of_fold.T)}
+    return pd.DataFrame(table), fitted[-1][1][-1]
 
 # %% ../nbs/23_features.ipynb #93a9e8e6
-def _learn(
-    data: EncoderInput, y: np.ndarray, train: np.ndarray, inner: np.ndarray, rated, seed, epochs
-) -> tuple[Encoder, np.ndarray]:
-    "(encoder fitted on the rows `train`, `LEARNED` of all rows: of `train` out of fold)."
-    learned = np.empty((len(y), len(LEARNED)), np.float32)
-    encoder, learned[train] = fit_encoder(
-        data.take(train), y[train], inner, None if rated is None else rated[train], seed, epochs
-    )
-    test = np.setdiff1d(np.arange(len(y)), train)
-    if len(test):
-        learned[test] = encoder.encode(data.take(test))
-    return encoder, learned
+def _encoded_by_all(
+    campaigns: pd.DataFrame, data: EncoderInput, fitted: list[tuple], bits: int, run: Parallel,
+    progress
+) -> np.ndarray:
+    """The features `LEARNED` of all rows by each of `fitted`, (inner folds, encoders): float32
+    array (fitted, n, 8). The texts that `data` does not count are counted here, some at a time."""
+
+    def encode(rows: np.ndarray, counted: bool) -> list[np.ndarray]:
+        part = data.take(rows) if counted else EncoderInput(
+            {c: v[rows] for c, v in data.levels.items()}, _counts_of(campaigns, rows, bits),
+            data.X[rows]
+        )
+        return [encoded(encoders, part, inner[rows]) for inner, encoders in fitted]
+
+    others = np.setdiff1d(np.arange(len(campaigns)), data.counted)
+    chunks = [(rows, True) for rows in _chunks(data.counted)]
+    chunks += [(rows, False) for rows in _chunks(others) if len(rows)]
+    learned = np.empty((len(fitted), len(campaigns), len(LEARNED)), np.float32)
+    results = run(delayed(encode)(*chunk) for chunk in progress(chunks))
+    for (rows, _), values in zip(chunks, results):
+        learned[:, rows] = values
+    return learned
+
+# %% ../nbs/23_features.ipynb #0392bb31
+def read_features(path: Path, ks: Iterable) -> pd.DataFrame:
+    "The `feature_table` in the Parquet file `path`, its learned features for the folds `ks` only."
+    columns = ["id", "group", "success", "fold", *CATEGORICAL, *NUMBERS]
+    columns += [f"{name}@{k}" for k in ks for name in LEARNED]
+    present = pq.read_schema(path).names
+    return pd.read_parquet(path, columns=[c for c in columns if c in {*present}])
 
 # %% ../nbs/23_features.ipynb #c1ba1d53
 def vocabulary(features: pd.DataFrame, min_rows: int = 10) -> list[tuple[str, str]]:

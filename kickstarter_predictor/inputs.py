@@ -9,6 +9,7 @@ import math, re
 from collections import namedtuple
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import lru_cache
 from operator import attrgetter
 from typing import Callable, Mapping, NamedTuple, Sequence
 
@@ -136,6 +137,7 @@ _PATTERNS = [re.compile(pattern) for _, pattern in _MARKS.values()]
 _TITLE = re.compile(r"[A-Z](?<=\b.)[a-z]")
 
 
+@lru_cache(maxsize=64)  # what else a campaign might be is asked of the same texts
 def shape(text: str | None) -> Shape:
     "`SHAPE` of `text`; NaN for None."
     if not isinstance(text, str):
@@ -173,6 +175,7 @@ Moment = namedtuple("Moment", MOMENT)
 _EPOCH = date(1970, 1, 1).toordinal()
 
 
+@lru_cache(maxsize=256)
 def moment(seconds: float, zone: float) -> Moment:
     """The Moment `seconds` after 1970 began, in `zone` (hours from UTC); NaN for NaN, and for hours
     and minutes at exactly midnight UTC, where a source has dates only."""

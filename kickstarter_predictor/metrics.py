@@ -15,8 +15,8 @@ pd = lazy("pandas")
 
 # %% auto #0
 __all__ = ['pd', 'EVERYTHING', 'auc', 'calibration', 'calibration_error', 'expected_calibration_error', 'metrics', 'wilson',
-           'weighted_auc', 'bootstrap_interval', 'auc_spread', 'expected_auc', 'roc_points', 'precision_recall_points',
-           'reliability_at_extremes', 'figures_by']
+           'weighted_auc', 'replicates', 'bootstrap_interval', 'auc_spread', 'auc_difference', 'expected_auc',
+           'roc_points', 'precision_recall_points', 'reliability_at_extremes', 'figures_by']
 
 # %% ../nbs/04_metrics.ipynb #b01508ae
 def _twice_below(values, others) -> np.ndarray:
@@ -108,6 +108,16 @@ def weighted_auc(y, p, part=None, by_rows: bool = False):
 
     return value
 
+# %% ../nbs/04_metrics.ipynb #f90269d9
+def replicates(rows: int, resamples: int = 200, seed: int = 0, unit=None):
+    """How often each of `rows` is drawn in each of `resamples` bootstrap replicates, int arrays
+    (rows,): drawn one by one, or all rows of a `unit` (any labels) at once."""
+    rng = np.random.default_rng(seed)
+    unit = np.arange(rows) if unit is None else pd.factorize(np.asarray(unit))[0]
+    n = unit.max() + 1
+    for _ in range(resamples):
+        yield np.bincount(rng.integers(0, n, n), minlength=n)[unit]
+
 # %% ../nbs/04_metrics.ipynb #cf233589
 def bootstrap_interval(
     y, p, metric=auc, resamples: int = 200, seed: int = 0, unit=None, part=None,
@@ -117,24 +127,36 @@ def bootstrap_interval(
     or of all rows of a `unit` (any labels) at once.
 
     `part` and `by_rows`, for AUC only, are those of `weighted_auc`."""
-    y, p, rng = np.asarray(y), np.asarray(p, float), np.random.default_rng(seed)
-    unit = np.arange(len(y)) if unit is None else pd.factorize(np.asarray(unit))[0]
+    y, p = np.asarray(y), np.asarray(p, float)
     repeated = lambda counts: metric(y.repeat(counts), p.repeat(counts))
     value = weighted_auc(y, p, part, by_rows) if metric is auc else repeated
-    n = unit.max() + 1
-    draws = (np.bincount(rng.integers(0, n, n), minlength=n) for _ in range(resamples))
-    values = [value(counts[unit]) for counts in draws]
+    values = [value(counts) for counts in replicates(len(y), resamples, seed, unit)]
     if not np.isfinite(values).any():
         return math.nan, math.nan
     return tuple(float(q) for q in np.nanquantile(values, [0.025, 0.975]))
 
 # %% ../nbs/04_metrics.ipynb #fc0023dd
+def _placements(y, p) -> tuple[np.ndarray, np.ndarray]:
+    "Of each success (`y`) the fraction of failures below its `p`, of each failure that above it."
+    y, p = np.asarray(y, bool), np.asarray(p, float)
+    up, down = p[y], p[~y]
+    below = _twice_below(up, np.sort(down)) / 2 / len(down)
+    return below, 1 - _twice_below(down, np.sort(up)) / 2 / len(up)
+
+
+def _mean_and_error(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
+    return float(a.mean()), float(np.sqrt(a.var(ddof=1) / len(a) + b.var(ddof=1) / len(b)))
+
+
 def auc_spread(y, p) -> tuple[float, float]:
     "(AUC, its standard error by DeLong): how often a success (`y`) has the higher `p`."
-    y, p = np.asarray(y, bool), np.asarray(p, float)
-    up, down = np.sort(p[y]), np.sort(p[~y])
-    a, b = _twice_below(up, down) / 2 / len(down), 1 - _twice_below(down, up) / 2 / len(up)
-    return float(a.mean()), float(np.sqrt(a.var(ddof=1) / len(a) + b.var(ddof=1) / len(b)))
+    return _mean_and_error(*_placements(y, p))
+
+
+def auc_difference(y, p, q) -> tuple[float, float]:
+    """(AUC of `p` less that of `q`, its standard error by DeLong): the two are compared campaign by
+    campaign, so that what both find hard cancels out."""
+    return _mean_and_error(*(a - b for a, b in zip(_placements(y, p), _placements(y, q))))
 
 # %% ../nbs/04_metrics.ipynb #d942ead4
 def expected_auc(p) -> tuple[float, float]:

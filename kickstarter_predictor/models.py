@@ -251,7 +251,7 @@ _Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 # %% ../nbs/24_models.ipynb #67c34ec5
 class _Rate(TypedDict):
     rate: _Fraction
-    n: _Whole
+    n: _Whole | None  # None: a rate that was stated, not counted in the data
 
 
 class _BaseRates(TypedDict):

@@ -371,7 +371,8 @@ def rows_of(campaigns: pd.DataFrame, n_jobs: int = 2) -> Rows:
     parameter = lambda name: param(f"population.{name}")
     sources = to_sources(campaigns, *map(parameter, ("random", "partial", "min_rows")))
     features, _ = source_features(
-        campaigns, sources, *map(parameter, ("bits", "epochs", "seed")), n_jobs
+        campaigns, sources, *map(parameter, ("bits", "epochs", "seed")), n_jobs,
+        parameter("text_rows" if sources.random.any() else "crawl_text_rows")
     )
     return to_rows(features, sources, parameter("rates"), parameter("partial_weight"))
 

@@ -139,6 +139,7 @@ _DAYS = [
     1, 4, 7, 10, 14, 17, 20, 22, 24, 26, 28, 29, 30, 31, 32, 33, 34, 35, 37, 40, 45, 50, 55, 60, 92
 ]
 SHAPES = [
+    CurveShape("log_goal", [5.7, 6.3, 7, 9], None, 0, 1.0, 5.7),
     CurveShape("days", _DAYS, -0.11, 0.11, 100.0),
     CurveShape("blurb_text", [-3, -2, -1.5, -1, -0.5, 0, 0.5, 1, 1.5, 2, 3], 0, None, 3.0, 0),
     CurveShape("blurb_words", [1, 4, 8, 12, 16, 20], 0, None, 3.0, 20),
@@ -249,7 +250,7 @@ def population_matrix(
     each row by the encoder that never saw it), float32. From a crawl alone (not `pooled`) what
     tells how far it came is left out; a launch beyond `years` counts as in the last of them."""
     trees = [n for n in TREES if pooled or n not in CRAWL_ALONE]
-    names = trees + [shape.feature for shape in SHAPES]
+    names = [*dict.fromkeys(trees + [shape.feature for shape in SHAPES])]
     codes = encode_ordinals(features, ordinal_encoding(words))[:, CATEGORICAL.index("parent")]
     columns = {
         n: codes if n == "parent#" else _learned(features, n, k) if n in LEARNED else features[n]
@@ -288,14 +289,15 @@ class Rows(NamedTuple):
 # %% ../nbs/27_population.ipynb #d737be58
 def source_features(
     campaigns: pd.DataFrame, sources: Sources, bits: int, epochs: int, seed: int = 0,
-    n_jobs: int = 1
+    n_jobs: int = 1, text_rows: int | None = None, progress=lambda steps: steps
 ) -> tuple[pd.DataFrame, Encoder]:
     """The `feature_table` of `campaigns`: success rates are learned from the random samples, or
-    from a crawl alone outside its single-outcome subcategories."""
+    from a crawl alone outside its single-outcome subcategories; words from at most `text_rows`."""
     pooled = bool(sources.random.any())
     return feature_table(
         campaigns, bits=bits, n_jobs=n_jobs, inner_folds=3, seed=seed, epochs=epochs,
-        rated=sources.random if pooled else ~sources.single, source=sources.run if pooled else None
+        rated=sources.random if pooled else ~sources.single,
+        source=sources.run if pooled else None, text_rows=text_rows, progress=progress
     )
 
 # %% ../nbs/27_population.ipynb #dcb64fe9

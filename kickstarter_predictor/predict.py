@@ -189,7 +189,7 @@ class Prediction:
     high: float | None
     base_rate: float
     base_of: str
-    base_n: int
+    base_n: int | None
     start: float | None
     reasons: list[Reason]
     words: list[Word]
@@ -199,6 +199,11 @@ class Prediction:
     place: str
     question: str
     data: str
+
+    @property
+    def base_count(self) -> str:
+        "How many campaigns the base rate was counted in; a stated rate was not."
+        return "a stated rate" if self.base_n is None else f"{self.base_n:,} campaigns"
 
     def __str__(self) -> str:
         return as_text(self)
@@ -215,7 +220,7 @@ def base_rate(parent, category, about: About) -> tuple[str, dict]:
     else its parent, else all."""
     rates = about.base_rates
     for kind, key in (("category", f"{parent}/{category}"), ("parent", parent)):
-        if (rate := rates[kind].get(key)) and rate["n"] >= 20:
+        if (rate := rates[kind].get(key)) and (rate["n"] is None or rate["n"] >= 20):
             return key, rate
     return "all campaigns", rates["all"]
 
@@ -326,7 +331,7 @@ def _heading(p: Prediction) -> list[str]:
     interval = "" if p.low is None else f" (90 % interval: {p.low:.0%} to {p.high:.0%})"
     return [
         f"Probability of success: {p.probability:.0%}{interval}",
-        f"Base rate: {p.base_rate:.0%} ({p.base_of}, {p.base_n:,} campaigns)",
+        f"Base rate: {p.base_rate:.0%} ({p.base_of}, {p.base_count})",
     ]
 
 

@@ -51,7 +51,8 @@ STORED = (
     "Stored with each prediction you ask for: the campaign as you described it, the address of "
     "its page if you gave one, the answer, the model's version, the time, and a random id that "
     "stands for this browser. No e-mail of yours, and no name but what you typed. Later, what "
-    "became of the campaign may be added, to check the model."
+    "became of the campaign may be added, to check the model. You can decline that, and delete "
+    "what is stored."
 )
 NOT_STORED = "Recording is switched off: nothing you enter here is stored."
 
@@ -257,16 +258,17 @@ def assigned(recorder: Recorder, visitor: str, experiment: str) -> dict | None:
     return min([*rows, *([stored] if stored else [])], key=lambda a: a["assigned_at"], default=None)
 
 # %% ../nbs/33_record.ipynb #7ee6d544
-def to_row_filter(visitor=None, before=None, dashes: str = "") -> RowFilter:
+def to_row_filter(visitor=None, before=None, dashes: str = "", id=None) -> RowFilter:
     """Which rows to delete; InputError if `visitor` is no visitor's id, if `before` is no time that
-    has passed, or without either. `dashes`: before names in messages."""
+    has passed, or without either. `id`: only that one of the visitor's; `dashes`: before names in
+    messages."""
     if visitor is None and before is None:
         raise InputError("forget: name a visitor, or a time before which to delete")
     if visitor is not None and not (isinstance(visitor, str) and visitor.strip()):
         raise InputError(f"{dashes}visitor = {visitor!r}: must be the id of a visitor")
     visitor = None if visitor is None else to_visitor(visitor)
     if before is None:
-        return RowFilter(visitor)
+        return RowFilter(visitor, id=id)
     until = to_time(before)
     if until is None:
         raise InputError(f"{dashes}before = {before!r}: must be a date such as 2026-12-01")
@@ -310,14 +312,16 @@ def count_stored(recorder: Outbox, rows: RowFilter | None = None) -> StoredCount
 
 # %% ../nbs/33_record.ipynb #6ce646d8
 def forget(
-    recorder: Outbox, visitor: str | None = None, before: datetime | date | str | None = None
+    recorder: Outbox, visitor: str | None = None, before: datetime | date | str | None = None,
+    id: str | None = None
 ) -> int:
-    """Delete what is kept of `visitor`, or asked for `before` a time, or both at once, wherever it
-    is; how many rows those were. What another process holds will not be written.
+    """Delete what is kept of `visitor` (of that only the request `id`), or asked for `before` a
+    time, or both at once, wherever it is; how many rows those were. What another process holds will
+    not be written.
 
     Raises InputError if an argument is wrong, or if the database is away: then nothing is
     deleted."""
-    rows, database, queue = to_row_filter(visitor, before), recorder.database, recorder.queue
+    rows, database, queue = to_row_filter(visitor, before, id=id), recorder.database, recorder.queue
     with database.lock:
         try:
             database.use(lambda e: forbid(e, rows))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import html, json, re
 from base64 import b64encode
+from collections import Counter
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
@@ -23,7 +24,7 @@ from .core import DIGITS, redacted
 from .report import UNPRINTABLE, escaped
 
 # %% auto #0
-__all__ = ['round_text', 'strip_volatile', 'join_streams', 'arrange', 'to_markdown', 'to_html']
+__all__ = ['round_text', 'strip_volatile', 'join_streams', 'arrange', 'slug', 'with_contents', 'to_markdown', 'to_html']
 
 # %% ../nbs/02_render.ipynb #1bdb9d2e
 _DECIMAL = re.compile(r"(?<![\w.])(?<!\d:)(\d{1,3}(?:,\d{3})+\.\d+|\d+\.\d+)(e[+-]?\d+)?(?!\.?\w)")
@@ -94,19 +95,22 @@ def join_streams(outputs: list) -> list:
     return joined
 
 # %% ../nbs/02_render.ipynb #21662ef6
-def arrange(nb, header: str = "", params: dict | None = None):
+def arrange(nb, header: str = "", params: dict | None = None, title: str = "", links: str = ""):
     """The two notebooks of a report: (results, method).
 
-    Results: title, summary and `header`, the cells after the one tagged `parameters`, the rest of
-    the title cell, `params` as a table. Method: the cells between title and parameters."""
+    Results: `title` (that of the notebook, if none), summary, `links` to other reports and
+    `header`, the cells after the one tagged `parameters`, the rest of the title cell, `params` as a
+    table, `links`. Method: the cells between title and parameters."""
     at = next(i for i, c in enumerate(nb.cells) if "parameters" in c.metadata.get("tags", []))
-    paragraphs = nb.cells[0].source.split("\n\n")
-    title = paragraphs[:2] + ([f"> {header}"] if header else [])
+    own_title, *paragraphs = nb.cells[0].source.split("\n\n")
+    opening = [f"# {title}" if title else own_title, *paragraphs[:1], links]
+    title = [*filter(None, opening), *([f"> {header}"] if header else [])]
     closing = []
-    if paragraphs[2:]:
-        closing += ["## Why this chapter", *paragraphs[2:]]
+    if paragraphs[1:]:
+        closing += ["## Why this chapter", *paragraphs[1:]]
     if params:
         closing += ["## Parameters", _parameter_table(params)]
+    closing += [links] if links else []
     results = [_text(title), *_shown(nb.cells[at + 1 :]), *([_text(closing)] if closing else [])]
     notebook = lambda cells: new_notebook(cells=cells, metadata=nb.metadata)
     return notebook(results), notebook(_shown(nb.cells[1:at]))
@@ -158,6 +162,22 @@ def _exported(nb, files: str, with_code: bool) -> tuple[str, dict[str, bytes]]:
     )
     return text, {Path(k).name: v for k, v in resources["outputs"].items()}
 
+# %% ../nbs/02_render.ipynb #364ebd1b
+def slug(heading: str) -> str:
+    "The anchor that GitHub gives the `heading`, which is Markdown."
+    text = re.sub(r"\[([^\]]*)\]\([^)]*\)|[\\`*]", r"\1", heading)
+    return re.sub(r"[^\w\- ]", "", text.strip().lower()).replace(" ", "-")
+
+# %% ../nbs/02_render.ipynb #ad3b2a3f
+def with_contents(text: str) -> str:
+    """The Markdown `text` with a line of links to its sections before the first; as it is if it has
+    fewer than three."""
+    headings = re.findall(r"(?m)^## (.*)", text)
+    if len(headings) < 3:
+        return text
+    links = " · ".join(f"[{heading}](#{slug(heading)})" for heading in headings)
+    return text.replace("\n## ", f"\nContents: {links}\n\n## ", 1)
+
 # %% ../nbs/02_render.ipynb #80b14fcb
 def to_markdown(nb, files: str) -> tuple[str, dict[str, bytes]]:
     """`nb` as Markdown without code, and its figures as {file name: bytes}; `files` is the folder
@@ -167,13 +187,63 @@ def to_markdown(nb, files: str) -> tuple[str, dict[str, bytes]]:
     return re.sub(r"\n{3,}", "\n\n", lines).strip() + "\n", figures
 
 # %% ../nbs/02_render.ipynb #8371c1c0
-class _PageRenderer(mistune.HTMLRenderer):
-    """HTML of Markdown: HTML in it is shown as text, images are `figures` {address: bytes of a PNG}
-    and no others."""
+_FOLD = re.compile(r"<details><summary>[^<>]*</summary>|</details>")
+_FIGURES = re.compile(  # a cell of figures, which stands on one line
+    r"[+–-]?\d[\d.,]*( ?%)?( ± [\d.]+)?( (\(.{1,20}\)|to .{1,9}))?"
+)
 
-    def __init__(self, figures: dict[str, bytes]):
+
+def _plain(text: str) -> str:
+    "The text of a piece of HTML."
+    return html.unescape(re.sub("<[^>]*>", "", text))
+
+
+class _Tables(mistune.HTMLRenderer):
+    "Tables whose cells know their column, so that a narrow window can show a row as a list."
+
+    def __init__(self):
         super().__init__()
-        self.figures = figures
+        self.columns, self.column = [], 0
+
+    def table(self, text):
+        wide = " class=wide" if len(self.columns) > 3 else ""
+        self.columns, self.column = [], 0
+        return f"<table{wide}>\n{text}</table>\n"
+
+    def table_cell(self, text, align=None, head=False):
+        plain, number = _plain(text), "number " if align == "right" else ""
+        long = "long" if max(map(len, plain.split()), default=0) > 24 else ""
+        if head:
+            self.columns.append(html.escape(plain))
+            return f'<th scope=col class="{number}{long}">{text}</th>\n'
+        column = self.columns[self.column % len(self.columns)]
+        self.column += 1
+        figure = "figures" if _FIGURES.fullmatch(plain) else ""
+        return f'<td class="{number}{figure}{long}" data-column="{column}">{text}</td>\n'
+
+# %% ../nbs/02_render.ipynb #875ec933
+class _PageRenderer(_Tables):
+    """HTML of Markdown: HTML in it is shown as text but for the folds of `report.show_table`,
+    images are `figures` {address: bytes of a PNG} and no others, links lead to other pages."""
+
+    def __init__(self, figures: dict[str, bytes], anchors: Counter):
+        super().__init__()
+        self.figures, self.anchors = figures, anchors
+
+    def block_html(self, text):
+        fold = _FOLD.fullmatch(text.strip())
+        return f"{fold[0]}\n" if fold else super().block_html(text)
+
+    def heading(self, text, level, **attrs):
+        anchor = slug(_plain(text))
+        self.anchors[anchor] += 1
+        repeat = self.anchors[anchor] - 1
+        anchor = html.escape(f"{anchor}-{repeat}" if repeat else anchor)
+        return f'<h{level} id="{anchor}">{text}</h{level}>\n'
+
+    def link(self, text, url, title=None):
+        url = re.sub(r"^(\d\d_\w+)\.md(?=#|$)", r"\1.html", url)
+        return super().link(text, "index.html" if url == "README.md" else url, title)
 
     def block_code(self, code, info=None):
         if not info:
@@ -184,33 +254,63 @@ class _PageRenderer(mistune.HTMLRenderer):
         if url not in self.figures:
             return text
         data = b64encode(self.figures[url]).decode()
-        return super().image(text, f"data:image/png;base64,{data}", title)
+        image = super().image(text, f"data:image/png;base64,{data}", title)
+        return f'<span class=figure tabindex=0 role=group aria-label="Figure">{image}</span>'
 
 # %% ../nbs/02_render.ipynb #7f1e1645
-def _body(nb, with_code: bool) -> str:
+def _body(nb, with_code: bool, anchors: Counter) -> str:
+    "HTML of `nb`; `anchors` counts those of the page, so that each is one of its own."
     text, figures = _exported(nb, "figures", with_code)
-    renderer = _PageRenderer({f"figures/{name}": data for name, data in figures.items()})
+    files = {f"figures/{name}": data for name, data in figures.items()}
+    renderer = _PageRenderer(files, anchors)
     plugins = ["table", "strikethrough", "url"]
+    text = text if with_code else with_contents(text)
     return mistune.create_markdown(renderer=renderer, plugins=plugins)(text)
 
 # %% ../nbs/02_render.ipynb #4a6ca326
 _STYLE = """
-body { font: 16px/1.6 system-ui, sans-serif; color: #1c2430; max-width: 60rem;
-  margin: 2rem auto; padding: 0 1.2rem; }
-h1, h2, h3 { line-height: 1.25; margin: 2rem 0 .6rem; } h1 { font-size: 2rem; }
-h2 { font-size: 1.35rem; border-bottom: 1px solid #dde3ea; padding-bottom: .3rem; }
-img { max-width: 100%; height: auto; } a { color: #0b6e4f; }
-blockquote { margin: 1rem 0; padding: .4rem 1rem; border-left: 4px solid #0b6e4f;
-  background: #f2f8f5; }
-table { border-collapse: collapse; margin: 1rem 0; font-size: .88rem;
-  font-variant-numeric: tabular-nums; display: block; overflow-x: auto; }
-th, td { padding: .3rem .7rem; border-bottom: 1px solid #e4e9ef; vertical-align: top; }
-thead th { border-bottom: 2px solid #b9c4d0; }
-pre { background: #f6f8fa; padding: .7rem .9rem; overflow-x: auto; font-size: .82rem;
+:root { color-scheme: light dark; --text: #1c2430; --page: #fff; --line: #d6dde5; --link: #0b6e4f;
+  --quiet: #f2f6f4; --code: #f6f8fa; }
+@media (prefers-color-scheme: dark) { :root { --text: #dfe5ec; --page: #14191f; --line: #39434f;
+  --link: #6fd3ad; --quiet: #1d2629; --code: #1c232b; } }
+body { font: 16px/1.6 system-ui, sans-serif; color: var(--text); background: var(--page);
+  max-width: 62rem; margin: 2rem auto; padding: 0 1.2rem; overflow-wrap: break-word; }
+h1, h2, h3 { line-height: 1.25; margin: 2rem 0 .6rem; } h1 { font-size: 1.9rem; }
+h2 { font-size: 1.35rem; border-bottom: 1px solid var(--line); padding-bottom: .3rem; }
+a { color: var(--link); }
+.figure { display: block; overflow-x: auto; margin: 1rem 0; }
+img { max-width: 100%; height: auto; background: #fff; border-radius: 4px; }
+blockquote { margin: 1rem 0; padding: .4rem 1rem; border-left: 4px solid var(--link);
+  background: var(--quiet); }
+blockquote p { margin: .3rem 0; }
+table { border-collapse: collapse; margin: 1rem 0; font-size: .88rem; max-width: 100%;
+  font-variant-numeric: tabular-nums; }
+th, td { padding: .3rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top;
+  text-align: left; }
+.number { text-align: right; } .figures { white-space: nowrap; }
+.long { overflow-wrap: anywhere; min-width: 6rem; }
+thead th { border-bottom: 2px solid var(--line); }
+pre { background: var(--code); padding: .7rem .9rem; overflow-x: auto; font-size: .82rem;
   line-height: 1.45; border-radius: 4px; }
-code { font-family: ui-monospace, monospace; font-size: .9em; }
-details { margin-top: 3rem; border-top: 1px solid #dde3ea; padding-top: 1rem; }
+code { font-family: ui-monospace, monospace; font-size: .9em; overflow-wrap: anywhere; }
+pre code { overflow-wrap: normal; } pre { white-space: pre-wrap; }
+details { margin: 1rem 0; border-top: 1px solid var(--line); padding-top: .6rem; }
 summary { cursor: pointer; font-weight: 600; }
+"""
+
+# %% ../nbs/02_render.ipynb #c0097f0d
+_NARROW = """@media (max-width: 40rem) {
+  body { margin: 1rem auto; } h1 { font-size: 1.5rem; }
+  .figure img { width: 38rem; max-width: none; }
+  .wide, .wide tbody, .wide tr, .wide td { display: block; }
+  .wide thead { display: none; }
+  .wide tr { border-bottom: 2px solid var(--line); padding: .5rem 0; }
+  .wide td { display: flex; justify-content: space-between; gap: 1rem; border: 0;
+    padding: .1rem 0; text-align: right; }
+  .wide td::before { content: attr(data-column); font-weight: 600; text-align: left;
+    flex: 0 0 45%; }
+  .figures { white-space: normal; }
+}
 """
 
 # %% ../nbs/02_render.ipynb #e982a4b7
@@ -219,22 +319,34 @@ _PAGE = """<!DOCTYPE html>
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; \
 style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'">
 <meta name="viewport" content="width=device-width, initial-scale=1"><title>{title}</title>
-<style>{style}</style></head><body>
+<style>{style}</style></head><body><main>
 {results}
 {method}
-</body></html>
+</main></body></html>
 """
+
+# %% ../nbs/02_render.ipynb #dd7e1aec
+def _code_colors() -> str:
+    "The colors of code, in the light and in the dark."
+    light, dark = (
+        HtmlFormatter(style=style, nobackground=True).get_style_defs(".highlight")
+        for style in ("xcode", "lightbulb")
+    )
+    return f"{light}\n@media (prefers-color-scheme: dark) {{\n{dark}\n}}\n"
 
 # %% ../nbs/02_render.ipynb #90fe64d7
 def to_html(results, method, title: str) -> str:
     "A page without other files: `results` without code, then `method` with it, folded."
-    folded = (
-        "<details><summary>How it was done: the chapter's code</summary>\n"
-        f"{_body(method, True)}</details>"
-    )
+    anchors, folded = Counter(), ""
+    shown = _body(results, False, anchors)
+    if method.cells:
+        folded = (
+            "<details><summary>How it was done: the chapter's code</summary>\n"
+            f"{_body(method, True, anchors)}</details>"
+        )
     return _PAGE.format(
         title=html.escape(title),
-        style=_STYLE + HtmlFormatter(style="friendly").get_style_defs(".highlight") + "\n",
-        results=_body(results, False),
-        method=folded if method.cells else "",
+        style=_STYLE + _NARROW + _code_colors(),
+        results=shown,
+        method=folded,
     )

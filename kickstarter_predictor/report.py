@@ -5,19 +5,22 @@
 # %% ../nbs/01_report.ipynb #1671eb0b
 from __future__ import annotations
 
-import json, re
+import html, json, re
 from io import BytesIO
 from typing import Any, Callable
 
 import matplotlib.pyplot as plt, numpy as np, pandas as pd
 from IPython.display import Markdown, display
 from matplotlib.text import Text
+from matplotlib.ticker import MaxNLocator
+from PIL import Image
 
 from .core import Checked, PACKAGE, read_json
 
 # %% auto #0
-__all__ = ['UNPRINTABLE', 'one_line', 'escaped', 'show', 'show_table', 'show_findings', 'Evidence', 'PopulationEvidence',
-           'evidence', 'population_evidence', 'beside', 'plot_curves', 'plot_importance', 'plot_shap_summary',
+__all__ = ['UNPRINTABLE', 'NO_FIGURE', 'one_line', 'escaped', 'show', 'family_color', 'fold', 'show_table', 'figure_text',
+           'interval_text', 'auc_text', 'show_findings', 'Evidence', 'PopulationEvidence', 'evidence',
+           'population_evidence', 'beside', 'plot_curves', 'plot_importance', 'plot_shap_summary',
            'plot_partial_dependence', 'plot_search']
 
 # %% ../nbs/01_report.ipynb #07c4a7a2
@@ -67,13 +70,29 @@ def _show_texts_literally(fig) -> None:
 def show(fig, alt: str) -> None:
     "Display the matplotlib figure `fig` as PNG with `alt` as its alternative text, and close it."
     _show_texts_literally(fig)
-    png = BytesIO()
-    fig.savefig(png, format="png", dpi=110, bbox_inches="tight")
+    drawn, png = BytesIO(), BytesIO()
+    fig.savefig(drawn, format="png", dpi=110, bbox_inches="tight")
     plt.close(fig)
+    # 128 colors are enough, and a third of the bytes
+    Image.open(drawn).convert("RGB").quantize(128).save(png, format="png", optimize=True)
     display({"image/png": png.getvalue(), "text/plain": alt}, raw=True,
             metadata={"image/png": {"alt": alt}})
 
+# %% ../nbs/01_report.ipynb #d8b1739f
+_FAMILY_COLORS = {
+    "blend": "#0072b2", "XGBoost": "#d55e00", "logistic regression": "#009e73",
+    "neural network": "#cc79a7", "random forest": "#b8860b", "original model": "#666666",
+}
+
+
+def family_color(name: str) -> str:
+    "The colour of a family of models."
+    return _FAMILY_COLORS.get(name, "black")
+
 # %% ../nbs/01_report.ipynb #2f4c6144
+NO_FIGURE = "–"  # where a figure is missing or would mean nothing
+
+
 def _cell(value, digits: int) -> str:
     "One cell of a table as Markdown; a value that is IPython's Markdown is taken as it is."
     value = value.item() if hasattr(value, "item") else value
@@ -82,15 +101,21 @@ def _cell(value, digits: int) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if pd.api.types.is_scalar(value) and pd.isna(value):
-        return ""
+        return NO_FIGURE
     if isinstance(value, float):
         return f"{value:,.{digits}f}"
     return f"{value:,}" if isinstance(value, int) else escaped(value)
 
+# %% ../nbs/01_report.ipynb #0ff196d5
+def fold(summary: str, text: str) -> str:
+    "The Markdown `text` behind the line `summary`, which opens it."
+    line = html.escape(one_line(summary)).replace("$", "&#36;")
+    return f"<details><summary>{line}</summary>\n\n{text}\n\n</details>"
+
 # %% ../nbs/01_report.ipynb #6d623ea0
-def show_table(frame, caption="", digits: int = 3) -> None:
+def show_table(frame, caption="", digits: int = 3, folded: bool = False) -> None:
     """Display the DataFrame `frame` without its index, floats to `digits` decimals, thousands
-    grouped.
+    grouped; `folded` until a reader opens it by a click on its caption.
 
     Text of its columns, of its cells and of `caption` is escaped, unless it is IPython's Markdown.
     """
@@ -98,8 +123,31 @@ def show_table(frame, caption="", digits: int = 3) -> None:
     texts = ("str", "object", "category", "bool", "boolean")
     align = ["---" if str(dtype) in texts else "---:" for dtype in frame.dtypes]
     lines = [[_cell(c, digits) for c in frame.columns], align, *rows]
-    head = [f"**{_cell(caption, digits)}**", ""] if caption else []
-    display(Markdown("\n".join(head + [f"| {' | '.join(r)} |" for r in lines])))
+    table = "\n".join(f"| {' | '.join(r)} |" for r in lines)
+    head = f"**{_cell(caption, digits)}**\n\n" if caption else ""
+    display(Markdown(fold(caption, table) if folded else f"{head}{table}"))
+
+# %% ../nbs/01_report.ipynb #e9230a81
+def figure_text(value, digits: int = 3) -> str:
+    "A figure to `digits`, thousands grouped if it is whole; a dash where there is none."
+    if value is None or value != value:
+        return NO_FIGURE
+    return f"{value:,.{digits}f}" if isinstance(value, float) else f"{value:,}"
+
+
+def interval_text(low, high, digits: int = 3) -> str:
+    "` (low–high)`; nothing where an end is missing, or where both read the same."
+    ends = [figure_text(end, digits) for end in (low, high)]
+    return "" if NO_FIGURE in ends or ends[0] == ends[1] else f" ({ends[0]}–{ends[1]})"
+
+
+def auc_text(figures: dict) -> str:
+    "AUC with its standard deviation over folds and its 95 % interval, as far as they are known."
+    deviation = figures.get("auc_sd")
+    text = figure_text(figures.get("auc"))
+    if deviation is not None and deviation == deviation:
+        text += f" ± {figure_text(deviation)}"
+    return text + interval_text(figures.get("low"), figures.get("high"))
 
 # %% ../nbs/01_report.ipynb #d16ee47a
 def show_findings(*findings: str) -> None:
@@ -161,9 +209,9 @@ def beside(table: pd.DataFrame, key: str, get: Callable, title: str) -> pd.DataF
     return table.assign(**columns)
 
 # %% ../nbs/01_report.ipynb #3eee0e21
-def _figure(columns: int, height: float = 4.2):
+def _figure(columns: int, height: float = 4.2, width: float = 3.8):
     fig, axes = plt.subplots(
-        1, columns, figsize=(4.2 * max(columns, 1.5), height), layout="constrained", squeeze=False
+        1, columns, figsize=(width * max(columns, 1.5), height), layout="constrained", squeeze=False
     )
     for ax in axes[0]:
         ax.grid(color="0.92")
@@ -178,7 +226,7 @@ def plot_curves(evidence: dict):
     fig, (roc, recall, calibration) = _figure(3)
     sizes = {name: sum(c["calibration"]["n"]) for name, c in evidence["curves"].items()}
     for name, curve in evidence["curves"].items():
-        roc.plot(curve["roc"]["fpr"], curve["roc"]["tpr"], label=name)
+        roc.plot(curve["roc"]["fpr"], curve["roc"]["tpr"], label=f"{name}, n = {sizes[name]:,}")
         recall.plot(curve["precision_recall"]["recall"], curve["precision_recall"]["precision"])
         calibration.plot(
             curve["calibration"]["predicted"], curve["calibration"]["observed"], "o-", ms=4
@@ -188,34 +236,39 @@ def plot_curves(evidence: dict):
     roc.set(xlabel="false positive rate", ylabel="true positive rate", title="ROC")
     recall.set(xlabel="recall", ylabel="precision", ylim=(0, 1.02), title="Precision and recall")
     calibration.set(xlabel="predicted", ylabel="observed", title="Calibration")
-    roc.legend(loc="lower right", fontsize=8, frameon=False)
-    fig.suptitle("Held out: " + "; ".join(f"{k}, n = {n:,}" for k, n in sizes.items()))
+    fig.legend(*roc.get_legend_handles_labels(), frameon=False, ncols=3, loc="outside lower center")
+    fig.suptitle("Real campaigns, held out")
     return fig
 
 # %% ../nbs/01_report.ipynb #99d3b010
-def plot_importance(evidence: dict, top: int = 15):
+def plot_importance(evidence: dict, top: int = 15, words: dict[str, str] = {}):
     """Mean absolute contribution of the `top` inputs and features, with 95 % intervals, from
-    `evidence["importance"]` {"n", "inputs": {name: {mean, low, high}}, "features"}."""
+    `evidence["importance"]` {"n", "inputs": {name: {mean, low, high}}, "features"}; `words` are
+    labels of features."""
     importance = evidence["importance"]
     rows = min(top, len(importance["features"]))
-    fig, axes = _figure(2, height=1.4 + 0.26 * rows)
+    fig, axes = _figure(2, height=1.4 + 0.26 * rows, width=5.4)
     for ax, kind in zip(axes, ("inputs", "features")):
-        bars = dict(list(importance[kind].items())[:top][::-1])
+        largest = sorted(importance[kind].items(), key=lambda item: -item[1]["mean"])[:top]
+        label = words if kind == "features" else {}
+        bars = {label.get(name, name): bar for name, bar in largest[::-1] if bar["mean"] > 0}
         mean, low, high = (np.array([b[k] for b in bars.values()]) for k in ("mean", "low", "high"))
         spread = np.maximum([mean - low, high - mean], 0)
         ax.barh([*bars], mean, xerr=spread, color="C0", error_kw={"elinewidth": 1})
-        ax.set(xlabel="mean |contribution| (log odds)", title=f"{kind}, n = {importance['n']:,}")
+        ax.set(xlabel="mean size of its contribution (log odds)", title=f"By {kind[:-1]}")
+    fig.suptitle(f"Feature importance, with 95 % intervals, n = {importance['n']:,}")
     return fig
 
 # %% ../nbs/01_report.ipynb #b963a71f
-def plot_shap_summary(evidence: dict, top: int = 15):
+def plot_shap_summary(evidence: dict, top: int = 15, words: dict[str, str] = {}):
     """A line for each of the `top` features of `evidence["shap"]` {"n", "features": {feature: [{n,
     value, mean, low, high}]}}: a point for the mean contribution of each bin of its values, from
-    low (dark) to high (bright), missing values grey, with the range of its middle 80 %."""
+    low (dark) to high (bright), missing values grey, with the range of its middle 80 %. `words` are
+    labels of features."""
     features = evidence["shap"]["features"]
     size = lambda name: -sum(b["n"] * abs(b["mean"]) for b in features[name])
     names = sorted(features, key=size)[:top][::-1]
-    fig, (ax,) = _figure(1, height=1.4 + 0.32 * len(names))
+    fig, (ax,) = _figure(1, height=1.4 + 0.32 * len(names), width=6.2)
     for at, name in enumerate(names):
         known = max(1, sum("value" in b for b in features[name]) - 1)
         for i, b in enumerate(features[name]):
@@ -224,7 +277,7 @@ def plot_shap_summary(evidence: dict, top: int = 15):
             ax.plot([b["low"], b["high"]], [y, y], color=color, lw=0.8)
             ax.plot(b["mean"], y, "o", ms=4, color=color)
     ax.axvline(0, color="0.6", lw=1, zorder=0)
-    ax.set_yticks(range(len(names)), names)
+    ax.set_yticks(range(len(names)), [words.get(name, name) for name in names])
     title = f"SHAP values, by low (dark) to high values, n = {evidence['shap']['n']:,}"
     ax.set(xlabel="contribution (log odds): mean of a bin, middle 80 %", title=title)
     return fig
@@ -251,9 +304,13 @@ def plot_partial_dependence(evidence: dict):
     """Mean and middle 80 % of the probability over each field in `evidence["partial_dependence"]`
     {field: {field, n, values, mean, low, high}}, side by side."""
     lines = evidence["partial_dependence"].values()
-    fig, axes = _figure(len(lines))
-    for ax, line in zip(axes, lines):
+    rows = -(-len(lines) // 3)
+    size = {"figsize": (11, 3.6 * rows), "layout": "constrained", "squeeze": False}
+    fig, axes = plt.subplots(rows, min(len(lines), 3), **size)
+    for ax, line in zip(axes.flat, lines):
         _plot_dependence(ax, line)
+    for ax in axes.flat[len(lines) :]:
+        ax.set_axis_off()
     fig.suptitle("Partial dependence: mean and middle 80 % of the campaigns")
     return fig
 
@@ -262,7 +319,8 @@ def plot_search(evidence: dict):
     """The history of `evidence["search"]` (trials, and the best loss so far), the importance of its
     parameters, and the loss over the most important one."""
     search = evidence["search"]
-    history, importance = pd.DataFrame(search["history"]), search.get("importance") or {}
+    history, weights = pd.DataFrame(search["history"]), search.get("importance") or {}
+    importance = dict(sorted(weights.items(), key=lambda item: -item[1]))
     fig, (left, middle, right) = _figure(3)
     for state, part in history.groupby("state"):
         mark = "o" if state == "complete" else "x"
@@ -276,4 +334,5 @@ def plot_search(evidence: dict):
     points = search["slices"][name]
     right.plot(*zip(*points), "o", ms=4)
     right.set(xlabel=name, ylabel="log loss", title=f"n = {len(points):,} complete trials")
+    left.xaxis.set_major_locator(MaxNLocator(integer=True))
     return fig

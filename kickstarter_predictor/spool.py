@@ -201,13 +201,12 @@ def rejected_row(entry: Mapping) -> dict | None:
 # %% ../nbs/32_spool.ipynb #0b0d57f4
 def entry_matches(entry: Mapping, rows: RowFilter) -> bool:
     """Whether a line that was set aside is one of these rows or, where it cannot be read, may be
-    one: it holds the visitor's id, and was set aside before the time."""
+    one: it holds the visitor's id (and the row's), and was set aside before the time."""
     if row := rejected_row(entry):
         return rows.match(row)
     at, line = to_time(entry["at"]), str(entry["line"] or "")
-    return (rows.visitor is None or rows.visitor in line) and (
-        rows.before is None or at is None or at < rows.before
-    )
+    holds_ids = all(text is None or text in line for text in (rows.visitor, rows.id))
+    return holds_ids and (rows.before is None or at is None or at < rows.before)
 
 # %% ../nbs/32_spool.ipynb #5b3711ee
 SPOOL_FILE = re.compile(r"[0-9a-f]{32}\.(jsonl|new)")

@@ -8,8 +8,8 @@ from __future__ import annotations
 import math, re, struct
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
-from typing import Mapping, Sequence
+from itertools import chain, pairwise
+from typing import Iterable, Mapping, Sequence
 
 import mmh3, numpy as np
 
@@ -22,7 +22,7 @@ sparse = lazy("scipy.sparse")
 
 # %% auto #0
 __all__ = ['pd', 'sparse', 'BITS', 'TEXTS', 'DAMPED', 'tokens', 'hashes', 'count', 'count_texts', 'damping', 'TextScore',
-           'token_weights', 'text_score', 'word_weights', 'one_hot', 'design', 'short', 'fit_texts']
+           'token_weights', 'text_score', 'word_weights', 'one_hot', 'design', 'short', 'stacked', 'fit_texts']
 
 # %% ../nbs/22_text.ipynb #1e29addf
 _QUOTES = str.maketrans("‘’‚“”„«»", "\'\'\'\"\"\"\"\"")
@@ -98,14 +98,14 @@ def count_texts(columns: Mapping[str, Sequence], bits: int = BITS) -> dict[str, 
     return {c: count([t or "" for t in columns[c]], parents, bits) for c in TEXTS}
 
 # %% ../nbs/22_text.ipynb #4f1a1e79
-def _tf_idf(counts, idf):
+def _tf_idf(counts, idf) -> list:
     from sklearn.preprocessing import normalize  # here, since serving imports this module
 
-    weighted = [
-        sparse.csr_matrix((m.data * w[m.indices], m.indices, m.indptr), m.shape)
+    weighted = (
+        sparse.csr_matrix((m.data * w.take(m.indices), m.indices, m.indptr), m.shape)
         for m, w in zip(counts, idf)
-    ]
-    return sparse.hstack([normalize(m, copy=False) for m in weighted], format="csr")
+    )
+    return [normalize(m, copy=False) for m in weighted]
 
 # %% ../nbs/22_text.ipynb #4b393c67
 DAMPED = {"blurb"}
@@ -130,7 +130,8 @@ class TextScore:
 
     def __call__(self, counts) -> np.ndarray:
         "The score of each row of `counts` (from `count`): float array (n,)."
-        score = _tf_idf(counts, self.idf) @ self.weights.astype(np.float32) + self.bias
+        tf_idf = sparse.hstack(_tf_idf(counts, self.idf), format="csr")
+        score = tf_idf @ self.weights.astype(np.float32) + self.bias
         return score * damping(counts[0].getnnz(axis=1)) if self.damped else score
 
 # %% ../nbs/22_text.ipynb #60ee7e5c
@@ -208,41 +209,94 @@ def short(a: np.ndarray) -> np.ndarray:
     return ((bits + 16) & 0xFFE0).view(np.float16)
 
 # %% ../nbs/22_text.ipynb #1c787db0
-def _idf(matrices: list, n: int) -> list[np.ndarray]:
-    "The inverse document frequencies of the columns of `matrices`, which `n` texts fill, `short`."
-    idf = (np.log((1 + n) / (1 + m.getnnz(axis=0))) + 1 for m in matrices)
-    return [short(a).astype(np.float32) for a in idf]
+_ROWS = 5000  # whose matrices are made at a time
+
+
+def _parts(rows: np.ndarray) -> list[np.ndarray]:
+    "The `rows` in parts of at most `_ROWS`."
+    return np.array_split(rows, max(-(-len(rows) // _ROWS), 1))
+
+
+def _document_counts(matrices: list, rows: np.ndarray) -> list[np.ndarray]:
+    "How many of the `rows` each column of the `matrices` occurs in."
+    return [sum(m[part].getnnz(axis=0) for part in _parts(rows)) for m in matrices]
+
+
+def _idf(n_with: list[np.ndarray], n: int) -> list[np.ndarray]:
+    "The inverse document frequencies of columns that occur in `n_with` of `n` texts, `short`."
+    return [short(np.log((1 + n) / (1 + a)) + 1).astype(np.float32) for a in n_with]
 
 # %% ../nbs/22_text.ipynb #56443325
 def _coefficients(A, y: np.ndarray, seed: int, epochs: int, penalty: float) -> np.ndarray:
-    "The coefficients of a logistic regression of `y` on sparse `A`; 0 for columns of 1 or 2 rows."
+    "The coefficients of a logistic regression of `y` on sparse `A`."
     from sklearn.linear_model import SGDClassifier  # here, since serving imports this module
 
     regression = SGDClassifier(
         loss="log_loss", alpha=penalty / len(y), average=True, max_iter=epochs, tol=None,
         random_state=seed
     )
-    # only a tenth of the columns hold anything; side by side in memory they are faster
-    seen, coef = np.flatnonzero(A.getnnz(axis=0) > 2), np.zeros(A.shape[1])
-    coef[seen] = regression.fit(A[:, seen], y).coef_[0]
-    return coef
+    return regression.fit(A, y).coef_[0]
+
+# %% ../nbs/22_text.ipynb #e566171c
+def stacked(parts: Iterable, rows: int, keep: np.ndarray, size: int):
+    """The columns `keep` (bool) of the sparse `parts`, one below the other: a sparse matrix of
+    `rows` rows, which is never held twice. It keeps all `size` entries: those of other columns
+    become zeros, which is faster than to take them out."""
+    data, indices, ends = np.empty(size, "f4"), np.empty(size, "i4"), np.zeros(rows + 1, "i4")
+    factor, number = keep.astype("f4"), np.where(keep, np.cumsum(keep) - 1, 0).astype("i4")
+    row, at = 0, 0
+    for m in parts:
+        here = slice(at, at + m.nnz)
+        np.multiply(m.data, factor.take(m.indices), out=data[here])
+        indices[here] = number.take(m.indices)
+        ends[row + 1 : row + 1 + m.shape[0]] = at + m.indptr[1:]
+        row, at = row + m.shape[0], at + m.nnz
+    return sparse.csr_matrix((data, indices, ends), (rows, int(keep.sum())))
 
 # %% ../nbs/22_text.ipynb #4f402a50
+def _regression_matrix(
+    counts: Mapping[str, list], idf: Mapping[str, list], rows: np.ndarray, other,
+    filled: np.ndarray
+) -> tuple[object, np.ndarray]:
+    """(TF-IDF of the `rows` of the texts in `idf`, beside `other`: a sparse matrix of the columns
+    that more than two rows fill; which columns these are: bool array). `filled`: how many rows
+    fill each."""
+    others = [] if other is None else [other]
+    keep, parts = filled > 2, _parts(rows)
+    starts = np.cumsum([0, *map(len, parts)])
+
+    def part_of(part, start):
+        each = (_tf_idf([m[part] for m in counts[c]], weights) for c, weights in idf.items())
+        blocks = [*chain(*each), *(o[start : start + len(part)] for o in others)]
+        return sparse.hstack(blocks, format="csr")
+
+    return stacked(map(part_of, parts, starts), len(rows), keep, int(filled.sum())), keep
+
+# %% ../nbs/22_text.ipynb #41956ea2
 def fit_texts(
     counts: Mapping[str, list], y: np.ndarray, other=None, seed: int = 0, epochs: int = 8,
-    penalty: float = 5.0
+    penalty: float = 5.0, rows: np.ndarray | None = None
 ) -> dict[str, TextScore]:
-    """A TextScore for each text of `counts` ({name: from `count`}) that at least 50 rows have, net
-    of the texts before it and of the features `other` (sparse, n rows), fitted to the labels `y`
-    in so many `epochs`; the L2 `penalty` is in campaigns. A score is zero for the average text."""
-    rows = {c: np.flatnonzero(m[1].getnnz(axis=1)) for c, m in counts.items()}
-    blocks, scores = [], {}
-    for c in (c for c in counts if len(rows[c]) >= 50):
-        idf, has = _idf(counts[c], len(rows[c])), rows[c]
-        blocks.append(_tf_idf(counts[c], idf))
-        A = sparse.hstack([*blocks[::-1], *([] if other is None else [other])], format="csr")
-        coef = _coefficients(A[has], y[has], seed, epochs, penalty)
-        weights = short(coef[: blocks[-1].shape[1]]).astype(np.float32)
-        bias = -float((blocks[-1][has] @ weights).mean())
-        scores[c] = TextScore(idf, weights, bias, c in DAMPED)
+    """A TextScore for each text of `counts` ({name: from `count`}) that at least 50 of its `rows`
+    (integers; default: all) have, net of the texts before it and of the features `other` (sparse),
+    fitted to the labels `y` in so many `epochs`; `y` and `other` are of these rows. The L2
+    `penalty` is in campaigns. A score is zero for the average text."""
+    rows, idf, scores = np.arange(len(y)) if rows is None else rows, {}, {}
+    n_with = {c: _document_counts(matrices, rows) for c, matrices in counts.items()}
+    for c, matrices in counts.items():
+        has = np.flatnonzero(matrices[1].getnnz(axis=1)[rows])
+        if len(has) < 50:
+            continue
+        idf = {c: _idf(n_with[c], len(has))} | idf
+        beside = None if other is None else other[has]
+        filled = n_with if len(has) == len(rows) else {
+            c: _document_counts(counts[c], rows[has]) for c in idf
+        }
+        n = [*chain(*(filled[c] for c in idf))] + ([] if other is None else [beside.getnnz(axis=0)])
+        A, keep = _regression_matrix(counts, idf, rows[has], beside, np.concatenate(n))
+        coef, of_text = np.zeros(len(keep)), sum(m.shape[1] for m in matrices)
+        coef[keep] = _coefficients(A, y[has], seed, epochs, penalty)
+        weights = short(coef[:of_text]).astype(np.float32)
+        score = A @ np.append(weights, np.zeros(len(keep) - of_text, np.float32))[keep]
+        scores[c] = TextScore(idf[c], weights, -float(score.mean()), c in DAMPED)
     return scores

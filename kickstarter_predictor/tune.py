@@ -23,9 +23,10 @@ from kickstarter_predictor.core import (
     InputError, command, is_command, logger, parameters_of, pin, redacted, root,
 )
 from .metrics import auc
+from .resources import jobs
 from .studies import open_storage, open_study, storage_errors
 from .inputs import CATEGORICAL
-from .features import matrix
+from .features import matrix, read_features, sample_rows
 from .models import BLEND, Model, fit_scaler, scaled
 
 log = logger("tune")
@@ -237,10 +238,12 @@ FAMILIES = {
 # %% ../nbs/25_tune.ipynb #cf6273b3
 def fit_family(
     name: str, X: np.ndarray, y: np.ndarray, settings: dict, seed: int = 0, threads: int = 1,
-    scheduler: str | None = None
+    scheduler: str | None = None, max_rows: int | None = None
 ) -> Model:
-    """A model of the family `name` with `settings`, fitted to X (n, features; the last ones the
-    ordinal codes of `CATEGORICAL`) and the labels y; XGBoost on a Dask cluster's `scheduler`."""
+    """The family `name` with `settings`, fitted to X (n, features; the last ones the codes of
+    `CATEGORICAL`) and y: XGBoost on Dask's `scheduler`, others to a sample of `max_rows` rows."""
+    if name != "XGBoost" and len(y) > (max_rows or len(y)):
+        X, y = (a[sample_rows(len(a), max_rows, seed)] for a in (X, y))
     options = {"scheduler": scheduler} if name == "XGBoost" else {}
     options |= {"coded": len(CATEGORICAL), "seed": seed, "threads": threads}
     return FAMILIES[name].fit(X, y, **settings, **options)
@@ -263,10 +266,10 @@ def blended(scores: dict[str, np.ndarray], weights: dict[str, float]) -> np.ndar
 # %% ../nbs/25_tune.ipynb #afbceafe
 def fit_blend(
     weights: dict[str, float], X: np.ndarray, y: np.ndarray, settings: dict[str, dict],
-    seed: int = 0, threads: int = 1, scheduler: str | None = None
+    seed: int = 0, threads: int = 1, scheduler: str | None = None, max_rows: int | None = None
 ) -> Model:
-    "The families of `weights`, each with its `settings`, fitted to X and y, as one model."
-    fit = lambda f: fit_family(f, X, y, settings[f], seed, threads, scheduler)
+    "The families of `weights`, each by `fit_family` with its `settings`, as one model."
+    fit = lambda f: fit_family(f, X, y, settings[f], seed, threads, scheduler, max_rows)
     return Model(BLEND, parts=[(weight, fit(f)) for f, weight in weights.items()])
 
 # %% ../nbs/25_tune.ipynb #e95e30ad
@@ -490,12 +493,10 @@ def run_search(
     search: Search, storage: str | None = None, n_jobs: int | None = None,
     heartbeat_timeout: float = 60, progress=lambda done: None
 ) -> dict:
-    """{family: Optuna study} of `search`, by `n_jobs` workers in this process (default: one a
-    processor) and all other workers on the same `storage`.
-
-    Trials and their scores are the same with any number of workers. InputError if the storage
-    cannot be used."""
-    backend, key, n_jobs = open_storage(storage), search.key(), n_jobs or joblib.cpu_count()
+    """{family: Optuna study} of `search`, by `n_jobs` workers in this process (see `jobs`) and all
+    others on the same `storage`; trials and scores are the same with any number of workers.
+    InputError if the storage cannot be used."""
+    backend, key, n_jobs = open_storage(storage), search.key(), jobs(n_jobs, 0.3)
     pause = 0.05 if storage is None else min(0.5, heartbeat_timeout / 4)
     settings = {f: plan(f, search.trials, search.seed) for f in search.families}
     with storage_errors(storage):
@@ -554,14 +555,13 @@ def load_search(
             "artifacts/features.parquet is missing; run `dvc repro features`, or copy it from the "
             "checkout that has it"
         )
-    features = pd.read_parquet(path)
+    features = read_features(path, range(n_folds))
     if n_folds >= features["fold"].nunique():
         raise InputError(
             f"params.yaml: tune.n_folds = {n_folds}: must be below features.n_folds, so that some "
             "folds are left for the evaluation"
         )
-    if len(features) > max_rows:
-        features = features.sample(max_rows, random_state=seed)
+    features = features.iloc[sample_rows(len(features), max_rows, seed)]
     data = [make_fold(features, k) for k in range(n_folds)]
     return Search(families, data, trials, len(features), seed, threads, scheduler)
 

@@ -177,7 +177,9 @@ def test_no_report_does_anything_on_hostile_campaigns(chromium, on_hostile_campa
     texts = {}
     for name, path in pages.items():
         faulty, texts[name], headings = faults(chromium, path)
-        expected = re.findall(r"(?m)^#+ (.*)", (REPORTS / f"{name.removesuffix('.md')}.md").read_text(encoding="utf-8"))
+        source = "README" if name == "index" else name.removesuffix(".md")
+        expected = re.findall(r"(?m)^#+ (.*)", (REPORTS / f"{source}.md").read_text(encoding="utf-8"))
+        expected += ["Is AUC ≥ 0.9 met?"] * (name == "model_card.md")  # these campaigns are not marked as synthetic
         shown = headings if name.endswith(".md") else headings[: len(expected)]
         plain = [h.replace("`", "") for h in expected]
         assert faulty == [] and [h for h in shown if h not in plain] == [], name

@@ -121,7 +121,8 @@ def test_a_notebook_is_a_module():
 def test_an_analysis_is_a_stage_and_a_report():
     analyses = {name for name, path in CHAPTERS.items() if is_analysis(path)}
     assert set(STAGES) == {name for name in analyses if not by_hand(CHAPTERS[name])}
-    stems = {CHAPTERS[name].stem for name in analyses} - {"index"}
+    stems = {CHAPTERS[name].stem for name in analyses - {"index", "summary"}}
+    assert (ROOT / "reports" / "README.md").exists() and (ROOT / "reports" / "index.html").exists()  # the summary
     for kind in ("md", "html"):
         assert {p.stem for p in (ROOT / "reports").glob(f"[0-9]*.{kind}")} == stems
 
