@@ -46,7 +46,7 @@ class Page(HTMLParser):
 
 
 def test_there_is_a_page_for_each_report_and_a_summary():
-    assert {name_of(p.stem) for p in PAGES} == {*READING} - {"summary"} | {"index"}
+    assert {name_of(p.stem) for p in PAGES} >= {*READING} - {"summary"} | {"index"}
 
 
 @every_page
