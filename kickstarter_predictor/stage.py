@@ -192,10 +192,11 @@ def page_of(stem: str) -> str:
 
 def links_of(stem: str, stems: list[str]) -> str:
     """A line of Markdown with links from the report `stem` to the summary and to the reports before
-    and after it in the reading order of `stems`; empty if it is not among them."""
+    and after it in the reading order of `stems`; to the summary alone if it is not among them, and
+    none from the index."""
     order = reading_order(stems)
     if stem not in order:
-        return ""
+        return "" if stem == "index" else "[All reports](README.md)"
     at, link = order.index(stem), lambda text, to: f"[{text}]({page_of(to)})"
     short = lambda to: READING.get(name_of(to), name_of(to)).partition(":")[0]
     before, after = order[max(0, at - 1) : at], order[at + 1 : at + 2]

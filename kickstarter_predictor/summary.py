@@ -10,7 +10,7 @@ from .metrics import EVERYTHING
 from .report import auc_text, escaped, figure_text, interval_text
 
 # %% auto #0
-__all__ = ['data_text', 'answer_table', 'worth', 'summary']
+__all__ = ['data_text', 'answer_table', 'worth', 'of_crawls', 'summary']
 
 # %% ../nbs/42_summary.ipynb #eef7ad98
 def data_text(about: dict) -> str:
@@ -26,6 +26,9 @@ def data_text(about: dict) -> str:
     )
 
 # %% ../nbs/42_summary.ipynb #948d30bb
+_WITHOUT = ", without single-outcome subcategories"
+
+
 def answer_table(measured: dict, runs: dict[str, dict]) -> str:
     """A row for campaigns that give everything, for all campaigns, and for each crawl by itself:
     n, success rate, AUC and calibration error; `measured` and `runs` as from
@@ -37,7 +40,7 @@ def answer_table(measured: dict, runs: dict[str, dict]) -> str:
         *(figure_text(f.get(key)) for key in ("n", "base_rate")), auc_text(f), calibration_text(f),
     ] for name, f in parts.items()]
     for name, run in runs.items():
-        for key, of in (("shuffled", ""), ("excluding_single_outcome", ", without artefacts")):
+        for key, of in (("shuffled", ""), ("excluding_single_outcome", _WITHOUT)):
             if result := run["protocols"].get(key):
                 f = result["families"][run["chosen"]] | {"n": result["n"]}
                 kind = f"Within the crawl {escaped(name)}{of}"
@@ -78,10 +81,23 @@ _NOT = [
     "It is no cause: that campaigns of a certain length succeed more often does not mean that "
     "another length would help.",
     "It knows nothing of the product, and is no ground for decisions about people.",
-    "AUC 0.9 is reached within a crawl only. Part of that is how the crawl was made: whole "
-    "subcategories of it hold nothing but successes.",
     "It was measured on campaigns of the past; rules and fashions change.",
 ]
+
+
+def of_crawls(runs: dict[str, dict]) -> list[str]:
+    "What the figures within each crawl of `runs` do not say, a bullet each."
+    bullets = []
+    for name, run in runs.items():
+        parts = [run["protocols"].get(key) for key in ("shuffled", "excluding_single_outcome")]
+        if all(parts):
+            within, without = (part["families"][run["chosen"]]["auc"] for part in parts)
+            bullets.append(
+                f"The AUC within the crawl {escaped(name)}, {within:.3f}, is no promise to a "
+                "creator. Part of it is how the crawl was made: without the subcategories of which "
+                f"it holds one outcome only, {without:.3f} remain."
+            )
+    return bullets
 
 
 def summary(measured: dict, runs: dict[str, dict], about: dict) -> str:
@@ -90,7 +106,8 @@ def summary(measured: dict, runs: dict[str, dict], about: dict) -> str:
     parts = {
         "Question": [_QUESTION], "Data": [data_text(about)] if about.get("sources") else [],
         "Answer": [headline(measured), answer_table(measured, runs)],
-        "What it is worth": [bullets(worth(measured))], "What it is not": [bullets(_NOT)],
+        "What it is worth": [bullets(worth(measured))],
+        "What it is not": [bullets([*of_crawls(runs), *_NOT])],
     }
     filled = {title: [text for text in texts if text] for title, texts in parts.items()}
     sections = [f"## {title}\n\n" + "\n\n".join(t) for title, t in filled.items() if t]

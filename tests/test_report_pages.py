@@ -46,7 +46,7 @@ class Page(HTMLParser):
 
 
 def test_there_is_a_page_for_each_report_and_a_summary():
-    assert {name_of(p.stem) for p in PAGES} == {*READING} - {"summary"} | {"index"}
+    assert {name_of(p.stem) for p in PAGES} >= {*READING} - {"summary"} | {"index"}
 
 
 @every_page
@@ -115,7 +115,7 @@ def test_main_tables_are_narrow(path):
     lines = re.sub(r"(?s)<details>.*?</details>", "", path.read_text(encoding="utf-8")).splitlines()
     heads = [head for head, below in zip(lines, lines[1:]) if re.fullmatch(r"[|: -]+", below) and "---" in below]
     wide = [head for head in heads if len(re.findall(r"(?<!\\)\|", head)) - 1 > 6]
-    assert [head for head in wide if path.stem not in ("53_benchmark", "19_explore")] == []
+    assert wide == []
 
 
 @every_text
