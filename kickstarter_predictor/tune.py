@@ -23,8 +23,7 @@ from kickstarter_predictor.core import (
     InputError, command, is_command, logger, parameters_of, pin, redacted, root,
 )
 from .metrics import auc
-from .resources import jobs
-from .studies import open_storage, open_study, storage_errors
+from .resources import jobs, open_storage, open_study, storage_errors
 from .inputs import CATEGORICAL
 from .features import matrix, read_features, sample_rows
 from .models import BLEND, Model, fit_scaler, scaled
