@@ -15,7 +15,7 @@ TEXTS = {p.relative_to(ROOT).as_posix(): p.read_text(encoding="utf-8") for p in 
 # Words of our own for which the field has a standard term (the term is written behind it), and words that hide what a thing holds.
 OURS = {
     r"(odd|artefact) cells?": "single-outcome subcategories", r"protocols? [a-f]\b": "the protocol's name", r"spared( folds?)?": "folds not used for tuning",
-    r"tries|asked|said|given|made|questions?": "request, answer, fields, created", r"promised|came true": "predicted, observed", r"if exactly right|noise[_ ]floor": "expected under perfect calibration",
+    r"tries|asked|said|given|made": "request, answer, fields, created", r"questions?: (crawl|population)": "target_population", r"promised|came true": "predicted, observed", r"if exactly right|noise[_ ]floor": "expected under perfect calibration",
     r"published sources?": "random sample of all projects", r"shrunk": "smoothed target encoding", r"tables? of leaks": "leakage audit", r"numbered|codes|levels": "ordinal encoding, categories",
     r"lent|hidden": "masked, imputed", r"overreach(ing)?": "synthetic negatives with extreme goals", r"copies": "replicates", r"twins|redrawn": "bootstrap replicates", r"shares?|shared": "fraction, weights; shared_dir",
     r"AUC alone": "univariate AUC", r"added / missed": "gain when added, loss when dropped", r"hopeless|signs of life|give up|grace": "should_prune, heartbeat, expire", r"at_once": "n_jobs", r"limit": "sample_fraction",
