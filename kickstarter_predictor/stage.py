@@ -172,7 +172,7 @@ READING = {  # the reports in the order in which to read them, and their titles
     "clean": "Cleaning: which campaigns can be learned from",
     "acquire": "Acquisition: from snapshot files to one row a project",
     "sample": "Sample: the synthetic data of this repository",
-    "outcomes": "Outcomes: what became of the campaigns that the form was asked about",
+    "outcomes": "Outcomes: what became of the campaigns with prediction requests",
     "experiment": "Experiment: does it help to be told a probability?",
     "monitor": "Monitoring: is the model still right?",
     "benchmark": "Benchmark: what each part costs",
