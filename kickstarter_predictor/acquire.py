@@ -498,8 +498,9 @@ def _read_all(
     returns (their index, rows of the provenance, rejects as (file, line, reason))."""
     total = sum(path.stat().st_size for _, path in files)
     index, provenance, rejects = None, [], []
-    hidden = {"disable": True} if quiet else {}  # else as the environment says
-    with tqdm(total=total, unit="B", unit_scale=True, desc="acquire", **hidden) as bar:
+    on_terminal = {} if "TQDM_DISABLE" in os.environ else {"disable": None}
+    shown = {"disable": True} if quiet else on_terminal
+    with tqdm(total=total, unit="B", unit_scale=True, desc="acquire", **shown) as bar:
         tables = read_tables(files, options, folder, bar)
         for rank, ((new, counts, findings), (sha256, path)) in enumerate(zip(tables, files)):
             index = merged_index(index, new.assign(file=rank))

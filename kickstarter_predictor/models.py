@@ -159,11 +159,18 @@ def ceiling(log_goal: np.ndarray, log_largest: np.ndarray) -> np.ndarray:
     return np.where(doublings > 0, _HUNDREDTH - 8 * (doublings - 1), np.inf)
 
 
-def _ceilings(X: np.ndarray, names: list[str], log_largest: dict) -> np.ndarray:
-    "The `ceiling` of each row of X: of its parent's number in `log_largest`, else that of all."
+def _ceilings(
+    X: np.ndarray, names: list[str], log_largest: dict, highest: Curve | None
+) -> np.ndarray:
+    """The highest log odds of each row of X: the `ceiling` of its parent's number in `log_largest`,
+    else that of all, and the curve `highest` of the goal, from its first knot on."""
     goal, parent = (X[:, names.index(n)].astype(float) for n in ("log_goal", "parent#"))
     overall = log_largest[""]
-    return ceiling(goal, np.array([log_largest.get(p, overall) for p in parent.tolist()]))
+    odds = ceiling(goal, np.array([log_largest.get(p, overall) for p in parent.tolist()]))
+    if highest:
+        reached = np.where(goal < highest["knots"][0], np.inf, curve_at(highest, goal))
+        odds = np.minimum(odds, reached)
+    return odds
 
 # %% ../nbs/24_models.ipynb #a42121a6
 @dataclass
@@ -179,6 +186,7 @@ class Additive:
     names: list[str]
     curves: list[Curve]
     log_largest: dict[float | str, float]
+    highest: Curve | None = None  # log odds over the goal that no held-out answer exceeded
 
     family = "trees and curves"
 
@@ -186,7 +194,10 @@ class Additive:
         "The log odds of each row of X: float array (n,)."
         odds = self.intercept + self.slope * self.trees(X[:, : self.n_trees])
         added = sum(curve_at(c, X[:, self.names.index(c["feature"])]) for c in self.curves)
-        return np.minimum(odds + added, _ceilings(X, self.names, self.log_largest))
+        return np.minimum(odds + added, self._ceilings(X))
+
+    def _ceilings(self, X: np.ndarray) -> np.ndarray:
+        return _ceilings(X, self.names, self.log_largest, self.highest)
 
     def contributions(self, X: np.ndarray) -> np.ndarray:
         """How much each feature moves the log odds of each row, and last the log odds of the
@@ -198,7 +209,7 @@ class Additive:
         for curve in self.curves:
             at = self.names.index(curve["feature"])
             moved[:, at] += curve_at(curve, X[:, at])
-        over = moved.sum(axis=1) - _ceilings(X, self.names, self.log_largest)
+        over = moved.sum(axis=1) - self._ceilings(X)
         moved[:, self.names.index("log_goal")] -= np.maximum(over, 0)
         return moved
 
@@ -358,6 +369,7 @@ class About(_Mapping, Checked):
     trees: _Trees = None
     curves: list[Curve] = []
     largest_goals: dict[str, float] = {}
+    highest: Curve | None = None
     crawls: list[Crawl] = []
     base_rates: _BaseRates
     subcategories: list[_Pair] = []
@@ -459,7 +471,7 @@ def save_predictor(folder: Path, model: Model | Additive, encoder: Encoder, abou
     about = about | {"family": model.family}
     if isinstance(model, Additive):
         about |= {
-            "curves": model.curves,
+            "curves": model.curves, "highest": model.highest,
             "trees": {"columns": model.n_trees, "slope": model.slope, "intercept": model.intercept},
         }
     with atomic_folder(folder, ours=MODEL_FILES) as part:
@@ -503,7 +515,7 @@ def _to_serving_model(about: About, files: Mapping[str, bytes]) -> Model | Trees
     n = about.trees["columns"]
     return Additive(
         Trees(files["booster.ubj"], about.names[:n]), n, about.trees["slope"],
-        about.trees["intercept"], about.names, about.curves, largest
+        about.trees["intercept"], about.names, about.curves, largest, about.highest
     )
 
 # %% ../nbs/24_models.ipynb #d1fc7125

@@ -32,6 +32,7 @@ from kickstarter_predictor.population import (
     to_sources,
 )
 from .predict import score, vectors
+from .advice import write_similar
 from .scratch import run_elsewhere
 
 log = logger("packaging")
@@ -459,14 +460,16 @@ def main(argv: list[str] | None = None) -> int:
         every = Path(tmp) / "all"
         run_elsewhere(args.data, str(every), until=["population"])
         evidence["population"] = evidence_of_population(every)
-        rows = rows_of(pd.read_parquet(every / "artifacts" / "campaigns.parquet"))
-        evidence["population"]["search"] = search_trees(rows, settings(), args.trials)
+        campaigns = pd.read_parquet(every / "artifacts" / "campaigns.parquet")
+        searched = search_trees(rows_of(campaigns), settings(), args.trials)
+        evidence["population"]["search"] = searched
         for file in args.alone:
             name = Path(file).name.split(".")[0]
             run_elsewhere(file, str(Path(tmp) / name), until=["evaluate"])
             evidence[name] = evidence_of(Path(tmp) / name)
         model = every / "artifacts" / "model" / "population"
         about = pack(model, root() / "kickstarter_predictor" / "packaged", evidence)
+        write_similar(campaigns, param("population.random"))
     _report(about, evidence)
     return 0
 

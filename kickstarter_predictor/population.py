@@ -28,7 +28,7 @@ __all__ = ['log', 'TREES', 'NEVER_FALLS', 'CRAWL_ALONE', 'SETTINGS', 'CRAWL_SETT
            'in_single_outcome_subcategory', 'Sources', 'to_sources', 'rows_by_run', 'stated_offset', 'fit_trees',
            'CurveShape', 'pieces', 'to_curve', 'fit_curves', 'population_matrix', 'Rows', 'source_features', 'to_rows',
            'fold_of_trees', 'out_of_fold_trees', 'cross_validate_curves', 'bootstrap_spread', 'largest_goals',
-           'fit_population', 'crawl_levels', 'by_source', 'by_what_was_given']
+           'highest_odds', 'fit_population', 'crawl_levels', 'by_source', 'by_what_was_given']
 
 # %% ../nbs/27_population.ipynb #4743e020
 def of_source(run_id: pd.Series, beginnings: Sequence[str]) -> np.ndarray:
@@ -401,13 +401,26 @@ def largest_goals(campaigns: pd.DataFrame) -> dict[str, float]:
     by_parent = successes.groupby("parent")["goal_usd"].max().round(2)
     return by_parent.to_dict() | {"": round(float(successes["goal_usd"].max()), 2)}
 
+# %% ../nbs/27_population.ipynb #a1d70083
+_GOALS = [4, 4.5, 5, 5.3, 5.6, 6, 6.3, 6.6, 7]  # log10 of US dollars
+
+
+def highest_odds(log_goal: np.ndarray, odds: np.ndarray, min_rows: int = 20) -> Curve | None:
+    """The highest of the held-out log odds `odds` (n,) among campaigns with such a goal or a larger
+    one, over `log_goal` (n, log10 of US dollars); None if fewer than `min_rows` ask for $10,000."""
+    knots = [k for k in _GOALS if (log_goal >= k).sum() >= min_rows]
+    values = [round(float(odds[log_goal >= k].max()), 4) for k in knots]
+    limit = {"feature": "log_goal", "knots": [*map(float, knots)], "values": values}
+    return limit if knots else None
+
 # %% ../nbs/27_population.ipynb #be8fa4b8
 def fit_population(
     rows: Rows, odds: np.ndarray, scale: dict[str, float], largest: dict[str, float],
-    settings: dict = SETTINGS, seed: int = 0, threads: int = 1
+    settings: dict = SETTINGS, seed: int = 0, threads: int = 1, highest: Curve | None = None
 ) -> tuple[Additive, list[dict]]:
     """(the model for all campaigns, levels of each of `rows.cells`) fitted to all rows: the curves
-    beside the out-of-fold log odds `odds` (n,) of the trees, already scaled by `scale`."""
+    beside the out-of-fold log odds `odds` (n,) of the trees, already scaled by `scale`; no answer
+    is higher than `highest` over the goal."""
     parameters = rows.features, "all", rows.words, rows.pooled, rows.years
     X, names, n = population_matrix(*parameters)
     own, _, _ = population_matrix(rows.features, "own", *parameters[2:])
@@ -423,7 +436,7 @@ def fit_population(
     numbers = ordinal_encoding(rows.words)["parent"]
     log_largest = {numbers.get(p, ""): float(np.log10(goal)) for p, goal in largest.items()}
     return Additive(
-        trees, n, scale["slope"], scale["intercept"], names, curves, log_largest
+        trees, n, scale["slope"], scale["intercept"], names, curves, log_largest, highest
     ), effects
 
 # %% ../nbs/27_population.ipynb #9ab02144

@@ -95,11 +95,13 @@ ONE = """import sys
 from kickstarter_predictor.predict import main
 assert main(["--name", "Fog & Lanterns", "--blurb", "A card game.", "--goal", "12000", "--days", "30", "--category", "Tabletop Games", "--launch", "2024-03-05", "--model", "packaged"]) == 0"""
 MANY = f"""import sys
-from kickstarter_predictor.campaign import to_campaign
+from datetime import date
 from kickstarter_predictor.predict import load_predictor
-from kickstarter_predictor.form import curves
+from kickstarter_predictor.form import KEYS, tried
 packaged = load_predictor("packaged")
-print(sum(len(c["p"]) for c in curves(to_campaign({GAME}), packaged).values()), "times a Probability of success: ")"""
+values = dict.fromkeys(KEYS) | {GAME} | dict(launch=date(2024, 3, 5))
+_, curves, best = tried(values, packaged, date(2024, 2, 1))
+print(sum(len(c["p"]) for c in curves.values()), "times a Probability of success: ")"""
 
 
 @pytest.mark.parametrize("code, heavy", [(ONE, (*HEAVY, "sqlalchemy")), (MANY, HEAVY)])  # the form records

@@ -102,7 +102,7 @@ def test_new_data_reach_every_stage_that_stands_on_them():
     while more := {n for n, s in stages.items() if n not in reached and any(d == x or d.startswith(x + "/") or x.startswith(d + "/") for d in s["deps"] for x in stale)}:
         reached |= more
         stale |= set().union(*(made(stages[n]) for n in more))
-    assert {"sample", "stage", "scratch"}.isdisjoint(reached) and {"acquire", "clean", "features", "tune", "evaluate", "population", "predict", "index"} <= reached
+    assert {"sample", "stage", "scratch"}.isdisjoint(reached) and {"acquire", "clean", "features", "tune", "evaluate", "population", "predict", "model_card"} <= reached
 
 
 def test_experiments_as_documented(project):

@@ -99,7 +99,7 @@ def test_reports_say_what_was_sampled(evaluated):
     assert metrics["protocols"]["shuffled"]["n"] == 1200 and metrics["all_campaigns"]["n"] == n > 1200
     report = (clone / "reports" / "26_evaluate.md").read_text(encoding="utf-8")
     assert f"random sample of 1,200 of the {n:,} campaigns (`evaluate.max_rows`)" in report
-    assert "learned from a random sample of 1,500 of them (`features.text_rows`)" in (clone / "reports" / "23_features.md").read_text(encoding="utf-8")
+    assert "learned from a random sample of 1,500 (`features.text_rows`)" in (clone / "reports" / "23_features.md").read_text(encoding="utf-8")
     low, high = metrics["protocols"]["shuffled"]["families"][metrics["chosen"]]["low"], 1
     assert low < metrics["all_campaigns"]["auc"] < high
 
