@@ -381,9 +381,8 @@ class About(_Mapping, Checked):
     checksum: str = None
     @model_validator(mode="after")
     def _complete(self):
-        for name in self.names:
-            if name not in self.typical:
-                raise ValueError(f"typical: has no value for {name}")
+        if missing := [name for name in self.names if name not in self.typical]:
+            raise ValueError(f"typical: has no value for {missing[0]}")
         self.subcategories = self.subcategories or list(self.base_rates["category"])
         return self
 

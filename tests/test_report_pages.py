@@ -74,8 +74,10 @@ def test_pages_lead_to_each_other(path):
     assert others <= links if path.stem == "index" else {"index.html"} < links | {path.name}
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@every_page
+DARK = [p for p in PAGES if p.stem in ("index", "26_evaluate", "29_model_card")]  # one style sheet for all
+
+
+@pytest.mark.parametrize("path, scheme", [(p, "light") for p in PAGES] + [(p, "dark") for p in DARK], ids=lambda v: getattr(v, "stem", v))
 def test_a_page_fits_and_everybody_can_read_it(chromium, path, scheme):
     "In a wide and in a narrow window, folds open: nothing is cut at the right, and axe-core finds nothing serious."
     axe = need(AXE.exists(), "axe-core") and AXE.read_text(encoding="utf-8")
