@@ -311,11 +311,9 @@ def forgotten_name(visitor: str | None, id: str | None = None) -> str:
 # %% ../nbs/31_database.ipynb #23bba737
 def forgotten_ids(connection: sa.Connection, rows: Sequence[Mapping]) -> set[str]:
     "The ids of those of `rows` whose visitors asked for their deletion."
-    f, visitor_and_id = FORGOTTEN, lambda r: (r["visitor"], r["id"])
-    names = {
-        r["id"]: (EVERYONE, forgotten_name(r["visitor"]), forgotten_name(*visitor_and_id(r)))
-        for r in rows
-    }
+    f = FORGOTTEN
+    names_of = lambda visitor, id: (EVERYONE, forgotten_name(visitor), forgotten_name(visitor, id))
+    names = {r["id"]: names_of(r["visitor"], r["id"]) for r in rows}
     latest = sa.select(f.c.visitor, sa.func.max(f.c.until)).where(
         f.c.visitor.in_({name for several in names.values() for name in several})
     ).group_by(f.c.visitor)

@@ -25,7 +25,8 @@ from kickstarter_predictor.inputs import (
     CATEGORICAL, INPUT_WORDS, LEARNED, NUMBERS, categorical_values, input_of, inputs, numbers,
 )
 from kickstarter_predictor.text import (
-    BITS, DAMPED, TEXTS, TextScore, count_texts, design, fit_texts, short, text_score, word_weights,
+    BITS, DAMPED, TEXTS, TextScore, count_texts, design, fit_texts, parts_of, short, text_score,
+    word_weights,
 )
 
 log = logger("features")
@@ -350,14 +351,9 @@ def sample_rows(n: int, max_rows: int | None, seed: int = 0) -> np.ndarray:
 _CHUNK = 10_000  # campaigns whose texts are held at a time
 
 
-def _chunks(rows: np.ndarray) -> list[np.ndarray]:
-    "The `rows` in parts of at most `_CHUNK`."
-    return np.array_split(rows, max(-(-len(rows) // _CHUNK), 1))
-
-
 def _counts_of(campaigns: pd.DataFrame, rows: np.ndarray, bits: int) -> dict[str, list]:
     "`count_texts` of the campaigns at `rows`."
-    parts = [count_texts(inputs(campaigns.iloc[part]), bits) for part in _chunks(rows)]
+    parts = [count_texts(inputs(campaigns.iloc[part]), bits) for part in parts_of(rows, _CHUNK)]
     return {c: [sparse.vstack(m, "csr") for m in zip(*(p[c] for p in parts))] for c in TEXTS}
 
 # %% ../nbs/23_features.ipynb #29d599a8
@@ -368,7 +364,7 @@ def encoder_input(
     """The `campaigns` as the encoder takes them, the texts of at most `text_rows` counted. The
     words get no credit for the `source` of each with its subcategory or year, if that is given."""
     levels, X = [], []
-    for rows in _chunks(np.arange(len(campaigns))):
+    for rows in parts_of(np.arange(len(campaigns)), _CHUNK):
         columns = inputs(campaigns.iloc[rows])
         levels.append(categorical_values(columns))
         X.append(numbers(columns))
@@ -432,8 +428,8 @@ def _encoded_by_all(
         return [encoded(encoders, part, inner[rows]) for inner, encoders in fitted]
 
     others = np.setdiff1d(np.arange(len(campaigns)), data.counted)
-    chunks = [(rows, True) for rows in _chunks(data.counted)]
-    chunks += [(rows, False) for rows in _chunks(others) if len(rows)]
+    chunks = [(rows, True) for rows in parts_of(data.counted, _CHUNK)]
+    chunks += [(rows, False) for rows in parts_of(others, _CHUNK) if len(rows)]
     learned = np.empty((len(fitted), len(campaigns), len(LEARNED)), np.float32)
     results = run(delayed(encode)(*chunk) for chunk in progress(chunks))
     for (rows, _), values in zip(chunks, results):

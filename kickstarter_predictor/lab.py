@@ -15,6 +15,7 @@ from nbclient import NotebookClient
 from nbdev.clean import clean_nb
 
 from .core import PINNED, atomic, command, is_command, root
+from .stage import run_start
 
 # %% ../nbs/54_lab.ipynb #bc7b1518
 START = "index.ipynb"  # whose first cells are to be read with their outputs
@@ -22,8 +23,7 @@ START = "index.ipynb"  # whose first cells are to be read with their outputs
 
 def n_first(nb) -> int:
     "The number of cells of `nb` before the one tagged `parameters`; 0 if there is none."
-    tagged = (i for i, c in enumerate(nb["cells"]) if "parameters" in c["metadata"].get("tags", []))
-    return next(tagged, 0)
+    return run_start(nbformat.from_dict(nb)) or 0
 
 
 def without_outputs(nb, name: str) -> None:

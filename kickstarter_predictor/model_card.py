@@ -7,7 +7,7 @@ __all__ = ['SCOPES', 'scope_of', 'protocols_table', 'extremes', 'subgroups_table
            'population_section', 'not_met', 'kind_of', 'card']
 
 # %% ../nbs/29_model_card.ipynb #1061bf19
-from .report import auc_text, escaped, figure_text, interval_text
+from .report import auc_text, escaped, figure_text
 from kickstarter_predictor.evidence import (
     MIN_GROUP, calibration_text, dependence_text, figures_table, headline, importance_table,
     of_hundred, reliability_table, search_text, table,

@@ -30,9 +30,9 @@ log = logger("models")
 
 # %% auto #0
 __all__ = ['log', 'PREDICT', 'FAMILY_NAMES', 'BLEND', 'QUESTIONS', 'GIVEN', 'MODEL_FILES', 'PACKAGED', 'Model', 'clip', 'sigmoid',
-           'logit', 'fit_scaler', 'scaled', 'calibrated', 'Curve', 'curve_at', 'ceiling', 'Additive', 'save_model',
-           'Part', 'to_model', 'Crawl', 'parents', 'About', 'to_about', 'Layout', 'layout', 'crawl_shift', 'version',
-           'save_predictor', 'Predictor', 'load_predictor']
+           'logit', 'fit_scaler', 'scaled', 'calibrated', 'Curve', 'curve_at', 'ceiling', 'ceilings', 'Additive',
+           'save_model', 'Part', 'to_model', 'Crawl', 'parents', 'About', 'to_about', 'Layout', 'layout', 'crawl_shift',
+           'version', 'save_predictor', 'Predictor', 'load_predictor']
 
 # %% ../nbs/24_models.ipynb #3fa49cd0
 @dataclass
@@ -159,17 +159,16 @@ def ceiling(log_goal: np.ndarray, log_largest: np.ndarray) -> np.ndarray:
     return np.where(doublings > 0, _HUNDREDTH - 8 * (doublings - 1), np.inf)
 
 
-def _ceilings(
-    X: np.ndarray, names: list[str], log_largest: dict, highest: Curve | None
-) -> np.ndarray:
-    """The highest log odds of each row of X: the `ceiling` of its parent's number in `log_largest`,
-    else that of all, and the curve `highest` of the goal, from its first knot on."""
-    goal, parent = (X[:, names.index(n)].astype(float) for n in ("log_goal", "parent#"))
-    overall = log_largest[""]
-    odds = ceiling(goal, np.array([log_largest.get(p, overall) for p in parent.tolist()]))
-    if highest:
-        reached = np.where(goal < highest["knots"][0], np.inf, curve_at(highest, goal))
-        odds = np.minimum(odds, reached)
+def ceilings(model: Additive, X: np.ndarray) -> np.ndarray:
+    """The highest log odds of each row of X by `model`: the `ceiling` of its parent's number, else
+    that of all, and `highest` over the goal, from its first knot on."""
+    goal, parent = (X[:, model.names.index(n)].astype(float) for n in ("log_goal", "parent#"))
+    overall = model.log_largest[""]
+    largest = np.array([model.log_largest.get(p, overall) for p in parent.tolist()])
+    odds = ceiling(goal, largest)
+    if model.highest:
+        known = goal >= model.highest["knots"][0]
+        odds = np.minimum(odds, np.where(known, curve_at(model.highest, goal), np.inf))
     return odds
 
 # %% ../nbs/24_models.ipynb #a42121a6
@@ -194,10 +193,7 @@ class Additive:
         "The log odds of each row of X: float array (n,)."
         odds = self.intercept + self.slope * self.trees(X[:, : self.n_trees])
         added = sum(curve_at(c, X[:, self.names.index(c["feature"])]) for c in self.curves)
-        return np.minimum(odds + added, self._ceilings(X))
-
-    def _ceilings(self, X: np.ndarray) -> np.ndarray:
-        return _ceilings(X, self.names, self.log_largest, self.highest)
+        return np.minimum(odds + added, ceilings(self, X))
 
     def contributions(self, X: np.ndarray) -> np.ndarray:
         """How much each feature moves the log odds of each row, and last the log odds of the
@@ -209,7 +205,7 @@ class Additive:
         for curve in self.curves:
             at = self.names.index(curve["feature"])
             moved[:, at] += curve_at(curve, X[:, at])
-        over = moved.sum(axis=1) - self._ceilings(X)
+        over = moved.sum(axis=1) - ceilings(self, X)
         moved[:, self.names.index("log_goal")] -= np.maximum(over, 0)
         return moved
 

@@ -25,13 +25,14 @@ from kickstarter_predictor.metrics import (
     roc_points,
 )
 from .storage import seal
-from .model_card import auc_text, card
+from .model_card import card
 from .models import load_predictor, sigmoid
 from kickstarter_predictor.population import (
     Rows, SETTINGS, by_what_was_given, fold_of_trees, rows_by_run, source_features, to_rows,
     to_sources,
 )
 from .predict import score, vectors
+from .report import auc_text
 from .advice import write_similar
 from .scratch import run_elsewhere
 
@@ -373,7 +374,7 @@ def rows_of(campaigns: pd.DataFrame, n_jobs: int = 2) -> Rows:
     sources = to_sources(campaigns, *map(parameter, ("random", "partial", "min_rows")))
     features, _ = source_features(
         campaigns, sources, *map(parameter, ("bits", "epochs", "seed")), n_jobs,
-        parameter("text_rows" if sources.random.any() else "crawl_text_rows")
+        parameter("text_rows" if sources.pooled else "crawl_text_rows")
     )
     return to_rows(features, sources, parameter("rates"), parameter("partial_weight"))
 

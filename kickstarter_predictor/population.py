@@ -59,6 +59,11 @@ class Sources(NamedTuple):
     partial: np.ndarray
     single: np.ndarray
 
+    @property
+    def pooled(self) -> bool:
+        "Whether there is a random sample, beside which the other sources are read."
+        return bool(self.random.any())
+
 
 def to_sources(
     campaigns: pd.DataFrame, random: Sequence[str], partial: Sequence[str], min_rows: int = 20
@@ -293,7 +298,7 @@ def source_features(
 ) -> tuple[pd.DataFrame, Encoder]:
     """The `feature_table` of `campaigns`: success rates are learned from the random samples, or
     from a crawl alone outside its single-outcome subcategories; words from at most `text_rows`."""
-    pooled = bool(sources.random.any())
+    pooled = sources.pooled
     return feature_table(
         campaigns, bits=bits, n_jobs=n_jobs, inner_folds=3, seed=seed, epochs=epochs,
         rated=sources.random if pooled else ~sources.single,
@@ -308,7 +313,7 @@ def to_rows(
     not in single-outcome subcategories stand for it, moved to the stated `rates`."""
     run, random, partial, single = sources
     y, fold, parent = (features[c].to_numpy() for c in ("success", "fold", "parent"))
-    pooled = bool(random.any())
+    pooled = sources.pooled
     sample = random if pooled else ~single
     trees = sample | partial if pooled else sample
     offset = np.zeros(len(y))
@@ -410,8 +415,8 @@ def highest_odds(log_goal: np.ndarray, odds: np.ndarray, min_rows: int = 20) -> 
     one, over `log_goal` (n, log10 of US dollars); None if fewer than `min_rows` ask for $10,000."""
     knots = [k for k in _GOALS if (log_goal >= k).sum() >= min_rows]
     values = [round(float(odds[log_goal >= k].max()), 4) for k in knots]
-    limit = {"feature": "log_goal", "knots": [*map(float, knots)], "values": values}
-    return limit if knots else None
+    if knots:
+        return {"feature": "log_goal", "knots": [*map(float, knots)], "values": values}
 
 # %% ../nbs/27_population.ipynb #be8fa4b8
 def fit_population(

@@ -22,7 +22,8 @@ sparse = lazy("scipy.sparse")
 
 # %% auto #0
 __all__ = ['pd', 'sparse', 'BITS', 'TEXTS', 'DAMPED', 'tokens', 'hashes', 'count', 'count_texts', 'damping', 'TextScore',
-           'token_weights', 'text_score', 'word_weights', 'one_hot', 'design', 'short', 'stacked', 'fit_texts']
+           'token_weights', 'text_score', 'word_weights', 'one_hot', 'design', 'short', 'parts_of', 'stacked',
+           'fit_texts']
 
 # %% ../nbs/22_text.ipynb #1e29addf
 _QUOTES = str.maketrans("‘’‚“”„«»", "\'\'\'\"\"\"\"\"")
@@ -209,17 +210,17 @@ def short(a: np.ndarray) -> np.ndarray:
     return ((bits + 16) & 0xFFE0).view(np.float16)
 
 # %% ../nbs/22_text.ipynb #1c787db0
+def parts_of(rows: np.ndarray, most: int) -> list[np.ndarray]:
+    "The `rows` in parts of at most `most`, as even as can be; one part if there are none."
+    return np.array_split(rows, max(math.ceil(len(rows) / most), 1))
+
+# %% ../nbs/22_text.ipynb #e8dd467c
 _ROWS = 5000  # whose matrices are made at a time
-
-
-def _parts(rows: np.ndarray) -> list[np.ndarray]:
-    "The `rows` in parts of at most `_ROWS`."
-    return np.array_split(rows, max(-(-len(rows) // _ROWS), 1))
 
 
 def _document_counts(matrices: list, rows: np.ndarray) -> list[np.ndarray]:
     "How many of the `rows` each column of the `matrices` occurs in."
-    return [sum(m[part].getnnz(axis=0) for part in _parts(rows)) for m in matrices]
+    return [sum(m[part].getnnz(axis=0) for part in parts_of(rows, _ROWS)) for m in matrices]
 
 
 def _idf(n_with: list[np.ndarray], n: int) -> list[np.ndarray]:
@@ -262,7 +263,7 @@ def _regression_matrix(
     that more than two rows fill; which columns these are: bool array). `filled`: how many rows
     fill each."""
     others = [] if other is None else [other]
-    keep, parts = filled > 2, _parts(rows)
+    keep, parts = filled > 2, parts_of(rows, _ROWS)
     starts = np.cumsum([0, *map(len, parts)])
 
     def part_of(part, start):

@@ -7,14 +7,14 @@ from support.browser import FLAGS, need
 from support.databases import recording, server, servers, uri
 from support.pipeline import site, small
 from support.project import ROOT
-from support.runs import long_runs, on_hostile_campaigns, on_real_campaigns, pytest_collection_modifyitems, reproduced, verified
+from support.runs import long_runs, on_hostile_campaigns, on_other_data, on_real_campaigns, on_samples, pytest_collection_modifyitems, reproduced, verified
 from support.s3 import bucket, keys, rclone, s3, seaweed
 
 from kickstarter_predictor.scratch import scratch_clone
 
 __all__ = [
-    "bucket", "keys", "long_runs", "on_hostile_campaigns", "on_real_campaigns", "pytest_collection_modifyitems", "rclone", "recording", "reproduced",
-    "s3", "seaweed", "server", "servers", "site", "small", "uri", "verified",
+    "bucket", "keys", "long_runs", "on_hostile_campaigns", "on_other_data", "on_real_campaigns", "on_samples", "pytest_collection_modifyitems",
+    "rclone", "recording", "reproduced", "s3", "seaweed", "server", "servers", "site", "small", "uri", "verified",
 ]
 
 

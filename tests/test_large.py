@@ -1,12 +1,10 @@
 "More campaigns than the samples that the stages learn from: said in the reports, the same on every run, and nothing changes where there are fewer."
 import json
 import re
-import sys
 
 import numpy as np
 import pandas as pd
 import pytest
-from support.project import call
 from kickstarter_predictor.acquire import acquire
 from kickstarter_predictor.clean import clean
 from kickstarter_predictor.features import encoder_input, feature_table, read_features, sample_rows
@@ -71,28 +69,8 @@ def test_a_machine_that_is_too_small_is_told_what_to_do():
     assert outlook(250_000, free=memory + 0.5, cores=2)[1]
 
 
-@pytest.fixture(scope="module")
-def evaluated(tmp_path_factory):
-    "A checkout whose stages up to `evaluate` ran with samples smaller than the data: (its folder, what acquire printed)."
-    from kickstarter_predictor.scratch import scratch_clone
-    from support.project import ROOT
-
-    with scratch_clone(ROOT, as_it_is=True) as clone:
-        (clone / "data").mkdir()
-        (clone / "data" / "a.json").write_bytes("\n".join(snapshot_lines(2200, seed=3)).encode())
-        params = (clone / "params.yaml").read_text(encoding="utf-8")
-        for name, value in (("families", "[logistic regression, XGBoost]"), ("trials", "1"), ("text_rows", "1500")):
-            params = re.sub(rf"(?m)^  {name}: [^#\n]*", f"  {name}: {value} ", params)
-        params = re.sub(r"(?ms)^(evaluate:.*?  max_rows: )\d+", r"\g<1>1200", params)
-        (clone / "params.yaml").write_text(params, encoding="utf-8")
-        run = lambda stage: call(sys.executable, "-m", "kickstarter_predictor.stage", stage, cwd=clone, env={"PYTHONPATH": str(clone)})
-        printed = run("acquire").stderr
-        for stage in ("clean", "explore", "features", "tune", "evaluate"): run(stage)
-        yield clone, printed
-
-
-def test_reports_say_what_was_sampled(evaluated):
-    clone, printed = evaluated
+def test_reports_say_what_was_sampled(on_samples):
+    clone, printed = on_samples
     assert re.search(r"acquire: 2,200 projects: the run will need about [\d.]+ GB of memory", printed)
     n = len(pd.read_parquet(clone / "artifacts" / "campaigns.parquet", columns=["id"]))
     metrics = json.loads((clone / "reports" / "metrics.json").read_text(encoding="utf-8"))
@@ -104,14 +82,14 @@ def test_reports_say_what_was_sampled(evaluated):
     assert low < metrics["all_campaigns"]["auc"] < high
 
 
-def test_the_chosen_model_is_of_all_campaigns(evaluated):
-    clone, _ = evaluated
+def test_the_chosen_model_is_of_all_campaigns(on_samples):
+    clone, _ = on_samples
     metrics = json.loads((clone / "reports" / "metrics.json").read_text(encoding="utf-8"))
     about = json.loads((clone / "artifacts" / "model" / "crawl" / "model.json").read_text(encoding="utf-8"))
     n = metrics["all_campaigns"]["n"]
     assert about["figures"]["n"] == about["base_rates"]["all"]["n"] == sum(sum(c.values()) for c in metrics["confusion"].values()) == n
 
 
-def test_bars_are_for_a_terminal(evaluated):
-    _, printed = evaluated
+def test_bars_are_for_a_terminal(on_samples):
+    _, printed = on_samples
     assert "it/s" not in printed and "%|" not in printed

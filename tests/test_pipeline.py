@@ -4,15 +4,11 @@ import gzip
 import json
 import re
 import shutil
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 
 import numpy as np
-import pytest
 import yaml
 from support.project import ROOT, SHARED, call, needs_shared
 from kickstarter_predictor.metrics import metrics
-from kickstarter_predictor.sample import snapshot_lines
 from kickstarter_predictor.scratch import outputs
 from sklearn.metrics import roc_auc_score
 
@@ -104,35 +100,11 @@ def test_one_changed_parameter_reruns_what_depends_on_it(reproduced, tmp_path):
     assert ran[0] == "evaluate" and set(ran) <= {"evaluate", "predict", "model_card", "refresh", "index"}
 
 
-@pytest.fixture
-def served(tmp_path):
-    "A folder served over http on loopback: (its path, its URL)."
-    folder = tmp_path / "served"
-    folder.mkdir()
-
-    class Handler(SimpleHTTPRequestHandler):
-        def __init__(self, *args): super().__init__(*args, directory=str(folder))
-        def log_message(self, *args): pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    Thread(target=server.serve_forever, daemon=True).start()
-    yield folder, f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-
-
-def test_run_on_other_data_from_a_url(served, tmp_path):
+def test_run_on_other_data_from_a_url(on_other_data):
     "`make run` on a URL: results under OUT, an earlier run's replaced, this checkout untouched."
-    folder, url = served
-    (folder / "small.json").write_bytes("\n".join(snapshot_lines(1500, seed=3)).encode())
-    before = call("git", "status", "--porcelain", cwd=ROOT).stdout
-    out = tmp_path / "out"
-    (out / "reports").mkdir(parents=True)
-    (out / "reports" / "old.txt").write_text("an earlier result", encoding="utf-8")
-    (out / ".kickstarter-run").write_text("reports/old.txt\n", encoding="utf-8")
-    (out / "mine.txt").write_text("keep", encoding="utf-8")
-    done = call("make", "-s", "run", f"DATA={url}/small.json", f"OUT={out}", cwd=ROOT)
+    out, printed, before = on_other_data
     metrics = json.loads((out / "reports" / "metrics.json").read_text(encoding="utf-8"))
-    assert "1,500 projects" in metrics["data"] and "ROC AUC" in done.stdout
+    assert "1,500 projects" in metrics["data"] and "ROC AUC" in printed
     assert all((out / "artifacts" / "model" / q / "model.json").exists() for q in ("crawl", "population")) and (out / "mine.txt").read_text(encoding="utf-8") == "keep"
     assert not (out / "reports" / "old.txt").exists()
     assert call("git", "status", "--porcelain", cwd=ROOT).stdout == before

@@ -1,15 +1,19 @@
 """Whole runs of the pipeline, each made once.
 
 They take minutes and are mostly one process waiting for another. The ones that the collected tests ask for start at once, two at a time, and the tests that need them come last."""
+import re
 import shutil
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import yaml
 
+from kickstarter_predictor.sample import snapshot_lines
 from kickstarter_predictor.scratch import scratch_clone
 
+from .flaky import Site
 from .hostile import snapshot
 from .project import ROOT, SHARED, call
 
@@ -47,7 +51,37 @@ def _on_hostile_campaigns(folder: Path):
         return Path(shutil.move(clone / "reports", folder / "reports"))
 
 
-LONG = {"on_hostile_campaigns": _on_hostile_campaigns, "on_real_campaigns": _on_real_campaigns, "reproduced": _reproduce, "verified": _verify}
+def _on_other_data(folder: Path):
+    out, site = folder / "out", Site()
+    site.files["small.json"] = "\n".join(snapshot_lines(1500, seed=3)).encode()
+    before = call("git", "status", "--porcelain", cwd=ROOT).stdout
+    (out / "reports").mkdir(parents=True)
+    (out / "reports" / "old.txt").write_text("an earlier result", encoding="utf-8")
+    (out / ".kickstarter-run").write_text("reports/old.txt\n", encoding="utf-8")
+    (out / "mine.txt").write_text("keep", encoding="utf-8")
+    try:
+        return out, call("make", "-s", "run", f"DATA={site.url('small.json')}", f"OUT={out}", cwd=ROOT).stdout, before
+    finally:
+        site.stop()
+
+
+def _on_samples(folder: Path):
+    with scratch_clone(ROOT, as_it_is=True) as clone:
+        (clone / "data").mkdir()
+        (clone / "data" / "a.json").write_bytes("\n".join(snapshot_lines(2200, seed=3)).encode())
+        params = (clone / "params.yaml").read_text(encoding="utf-8")
+        for name, value in (("families", "[logistic regression, XGBoost]"), ("trials", "1"), ("text_rows", "1500")):
+            params = re.sub(rf"(?m)^  {name}: [^#\n]*", f"  {name}: {value} ", params)
+        params = re.sub(r"(?ms)^(evaluate:.*?  max_rows: )\d+", r"\g<1>1200", params)
+        (clone / "params.yaml").write_text(params, encoding="utf-8")
+        run = lambda stage: call(sys.executable, "-m", "kickstarter_predictor.stage", stage, cwd=clone, env={"PYTHONPATH": str(clone)})
+        printed = run("acquire").stderr
+        for stage in ("clean", "explore", "features", "tune", "evaluate"): run(stage)
+        return Path(shutil.move(clone, folder / "clone")), printed
+
+
+LONG = {"on_hostile_campaigns": _on_hostile_campaigns, "on_real_campaigns": _on_real_campaigns, "reproduced": _reproduce, "verified": _verify, "on_samples": _on_samples,
+        "on_other_data": _on_other_data}
 
 
 def needed_by(item) -> list[str]:
@@ -89,3 +123,15 @@ def on_real_campaigns(long_runs):
 def on_hostile_campaigns(long_runs):
     "The reports of a run on a snapshot in which every text is hostile."
     return long_runs["on_hostile_campaigns"].result()
+
+
+@pytest.fixture(scope="session")
+def on_samples(long_runs):
+    "A checkout whose stages up to `evaluate` ran with samples smaller than the data: (its folder, what acquire printed)."
+    return long_runs["on_samples"].result()
+
+
+@pytest.fixture(scope="session")
+def on_other_data(long_runs):
+    "(the folder of results, what was printed, `git status` of this checkout before) of `make run` on a URL, into a folder that holds an earlier run's results and a file of the user's."
+    return long_runs["on_other_data"].result()
