@@ -487,7 +487,7 @@ class Arms:
 # %% ../nbs/34_form.ipynb #d63830b1
 MOST_LISTED = 50  # requests of a visitor
 NOT_DELETED = (
-    "This could not be deleted, for the database is away or busy. Try again later."
+    "This cannot be deleted just now: the database is away or busy. Try again later."
 )
 
 # %% ../nbs/34_form.ipynb #44bf570a
