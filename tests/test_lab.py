@@ -1,5 +1,6 @@
 "Notebooks as people use them: JupyterLab in Chromium, on a copy of the project."
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,11 +10,9 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import nbformat
-import pytest
 from support.project import ROOT, call, git
 from support.servers import free_port
 from kickstarter_predictor.lab import execute_start, n_first
-from kickstarter_predictor.scratch import scratch_clone
 
 RUN_ALL = """async () => {
   const app = window.jupyterapp, panel = app.shell.currentWidget;
@@ -50,17 +49,8 @@ def lab(folder: Path):
         log.close()
 
 
-@pytest.fixture(scope="module")
-def project():
-    "A copy of the project with the results of this checkout's stages, if it has any; they are only read."
-    with scratch_clone(ROOT, as_it_is=True) as clone:
-        call("dvc", "repro", "-q", "clean", cwd=clone)
-        git("add", "--all", cwd=clone)
-        git("commit", "-q", "--allow-empty", "-m", "as it is", cwd=clone)
-        yield clone
-
-
-def test_run_all_works_and_changes_no_result(project, chromium):
+def test_run_all_works_and_changes_no_result(reproduced, tmp_path, chromium):
+    project = shutil.copytree(reproduced, tmp_path / "project", symlinks=True)
     before = call("dvc", "status", cwd=project).stdout
     page = chromium.new_page(viewport={"width": 1280, "height": 900})
     page.set_default_timeout(60_000)

@@ -1,7 +1,6 @@
 """Whole runs of the pipeline, each made once.
 
-They take minutes and are mostly one process waiting for another. The ones that the collected tests ask for start at once, two at a time, and the tests that need them come last."""
-import re
+They take minutes. The ones that the collected tests ask for run one after another beside the tests, and the tests that need them come last."""
 import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -36,13 +35,18 @@ def _on_real_campaigns(folder: Path):
     return folder / "real", call("make", "-s", "run", f"DATA={SHARED}/scraped_2017_2024.json.gz", f"OUT={folder / 'real'}", cwd=ROOT).stdout
 
 
+def _change_params(clone: Path, changes: dict[str, dict]):
+    params = yaml.safe_load((clone / "params.yaml").read_text(encoding="utf-8"))
+    changed = {name: values | changes.get(name, {}) for name, values in params.items()}
+    (clone / "params.yaml").write_text(yaml.safe_dump(changed), encoding="utf-8")
+
+
 def _on_hostile_campaigns(folder: Path):
     "Less of everything, for what is looked at is how it is shown."
     less = {"tune": {"trials": 1, "families": ["logistic regression", "XGBoost"]}, "evaluate": {"resamples": 20, "curve": [0.5]}, "population": {"n_estimators": 20, "epochs": 2},
             "outcomes": {"visitors": 90}, "experiment": {"trials": 100}, "monitor": {"trials": 100}}
     with scratch_clone(ROOT, as_it_is=True) as clone:
-        params = yaml.safe_load((clone / "params.yaml").read_text(encoding="utf-8"))
-        (clone / "params.yaml").write_text(yaml.safe_dump({name: values | less.get(name, {}) for name, values in params.items()}), encoding="utf-8")
+        _change_params(clone, less)
         (folder / "data").mkdir()
         snapshot(folder / "data")
         call("dvc", "import-url", "-q", "--force", str(folder / "data"), "data", cwd=clone)
@@ -69,11 +73,7 @@ def _on_samples(folder: Path):
     with scratch_clone(ROOT, as_it_is=True) as clone:
         (clone / "data").mkdir()
         (clone / "data" / "a.json").write_bytes("\n".join(snapshot_lines(2200, seed=3)).encode())
-        params = (clone / "params.yaml").read_text(encoding="utf-8")
-        for name, value in (("families", "[logistic regression, XGBoost]"), ("trials", "1"), ("text_rows", "1500")):
-            params = re.sub(rf"(?m)^  {name}: [^#\n]*", f"  {name}: {value} ", params)
-        params = re.sub(r"(?ms)^(evaluate:.*?  max_rows: )\d+", r"\g<1>1200", params)
-        (clone / "params.yaml").write_text(params, encoding="utf-8")
+        _change_params(clone, {"features": {"text_rows": 1500}, "tune": {"trials": 1, "families": ["logistic regression", "XGBoost"]}, "evaluate": {"max_rows": 1200}})
         run = lambda stage: call(sys.executable, "-m", "kickstarter_predictor.stage", stage, cwd=clone, env={"PYTHONPATH": str(clone)})
         printed = run("acquire").stderr
         for stage in ("clean", "explore", "features", "tune", "evaluate"): run(stage)
@@ -96,7 +96,7 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(scope="session", autouse=True)
 def long_runs(request, tmp_path_factory):
     wanted = {name for item in request.session.items for name in needed_by(item)}
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(1) as pool:
         yield {name: pool.submit(LONG[name], tmp_path_factory.mktemp(name)) for name in LONG if name in wanted}
         pool.shutdown(cancel_futures=True)
 
