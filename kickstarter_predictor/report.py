@@ -9,17 +9,19 @@ import html, json, re
 from io import BytesIO
 from typing import Any, Callable
 
-import matplotlib.pyplot as plt, numpy as np, pandas as pd
+import numpy as np
 from IPython.display import Markdown, display
-from matplotlib.text import Text
-from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
-from .core import Checked, PACKAGE, read_json
+from .core import Checked, PACKAGE, lazy, read_json
+
+# the process that renders a report needs only the texts of this module: without these two it
+# starts in two thirds of the time
+pd, plt = lazy("pandas"), lazy("matplotlib.pyplot")
 
 # %% auto #0
-__all__ = ['UNPRINTABLE', 'NO_FIGURE', 'one_line', 'escaped', 'show', 'family_color', 'fold', 'show_table', 'figure_text',
-           'interval_text', 'auc_text', 'show_findings', 'Evidence', 'PopulationEvidence', 'evidence',
+__all__ = ['pd', 'plt', 'UNPRINTABLE', 'NO_FIGURE', 'one_line', 'escaped', 'show', 'family_color', 'fold', 'show_table',
+           'figure_text', 'interval_text', 'auc_text', 'show_findings', 'Evidence', 'PopulationEvidence', 'evidence',
            'population_evidence', 'beside', 'plot_curves', 'plot_importance', 'plot_shap_summary',
            'plot_partial_dependence', 'plot_search']
 
@@ -63,7 +65,7 @@ def _show_texts_literally(fig) -> None:
             axis.set_ticks(axis.get_majorticklocs(), short)
     logarithmic = [axis for axis in axes if axis.get_scale() == "log"]
     powers = {text for axis in logarithmic for text in axis.get_ticklabels(which="both")}
-    for text in set(fig.findobj(Text)) - powers:
+    for text in set(fig.findobj(plt.Text)) - powers:
         text.set(parse_math=False, text=cut(text.get_text()))
 
 # %% ../nbs/01_report.ipynb #054e63fd
@@ -334,5 +336,5 @@ def plot_search(evidence: dict):
     points = search["slices"][name]
     right.plot(*zip(*points), "o", ms=4)
     right.set(xlabel=name, ylabel="log loss", title=f"n = {len(points):,} complete trials")
-    left.xaxis.set_major_locator(MaxNLocator(integer=True))
+    left.xaxis.set_major_locator(plt.MaxNLocator(integer=True))
     return fig
