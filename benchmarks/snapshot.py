@@ -21,11 +21,16 @@ STAGES = ("acquire", "clean", "explore", "features", "tune", "evaluate", "popula
 MONTHS = 24
 
 
-def snapshot_of(projects: int, folder: Path) -> Path:
+def write(projects: int, folder: Path) -> None:
     from kickstarter_predictor.sample import RUN_ID, snapshot_lines, write_snapshot
 
     folder.mkdir(parents=True)
     write_snapshot(folder / f"{RUN_ID}.json.gz", snapshot_lines(projects, SEED))
+
+
+def snapshot_of(projects: int, folder: Path) -> Path:
+    "`folder` with a snapshot of so many projects, written by a process of its own: the peak of a child counts from that of its parent."
+    subprocess.run([sys.executable, str(Path(__file__).resolve()), "write", str(projects), str(folder)], check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
     return folder
 
 
@@ -144,7 +149,9 @@ def add(kind: str, projects: int, result: dict) -> None:
 
 if __name__ == "__main__":
     what, *arguments = sys.argv[1:]
-    if what == "by-hand":
+    if what == "write":
+        write(int(arguments[0]), Path(arguments[1]))
+    elif what == "by-hand":
         Path(arguments[1]).write_text(json.dumps(by_hand(Path(arguments[0]))), encoding="utf-8")
     else:
         for n in map(int, arguments):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json, math, re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta, timezone
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -20,8 +20,9 @@ pd = lazy("pandas")
 
 # %% auto #0
 __all__ = ['pd', 'FARTHEST_LAUNCH', 'LENGTHS', 'MOST_SUGGESTIONS', 'LEAST_WEIGHT', 'GOAL_BANDS', 'FEWEST', 'SIMILAR', 'Change',
-           'lower_goals', 'money', 'day_in_words', 'changes', 'whole_percent', 'best_changes', 'goals', 'grids',
-           'in_words', 'marked', 'similar_campaigns', 'packaged_similar', 'similar_to', 'write_similar']
+           'lower_goals', 'money', 'day_in_words', 'changes', 'local_day', 'whole_percent', 'best_changes', 'goals',
+           'grids', 'in_words', 'capitalized', 'marked', 'similar_campaigns', 'packaged_similar', 'similar_to',
+           'write_similar']
 
 # %% ../nbs/30_advice.ipynb #84e32d94
 class Change(NamedTuple):
@@ -60,18 +61,29 @@ def changes(values: Mapping, today: date) -> list[list[Change]]:
     launch, days, goal = values["launch"], values["days"], values["goal"]
     if launch < today:
         return []
-    ask, was = f"Ask for {{}} instead of {money(goal, values['currency'])}", f"{launch:%A}"
+    ask = f"Ask for {{}} instead of {money(goal, values['currency'])}"
     lower = [(money(g, values["currency"]), g) for g in lower_goals(goal)]
     lower = [Change(ask.format(amount), {"goal": g}) for amount, g in lower]
     lengths = sorted((n for n in LENGTHS if n != days), key=lambda n: abs(n - days))
     lengths = [Change(f"Run it for {n} days instead of {days}", {"days": n}) for n in lengths]
     later = [launch + timedelta(days=k) for k in range(1, 7)]
     later = [d for d in later if d <= today + FARTHEST_LAUNCH]
-    later = [Change(f"Launch on {day_in_words(d)}, not on a {was}", {"launch": d}) for d in later]
+    launch_on = f"Launch on {{}} instead of {day_in_words(launch)}"
+    later = [Change(launch_on.format(day_in_words(d)), {"launch": d}) for d in later]
     video = {
         None: "Have a video on the page, which you left open", False: "Add a video to the page"
     }.get(values["video"])
     return [lower, lengths, later, [Change(video, {"video": True})] if video else []]
+
+# %% ../nbs/30_advice.ipynb #de7c7d98
+def local_day(text, utc: date | None = None) -> date:
+    "The day that a browser says it is, in ISO 8601, if there is one now; else the day `utc`."
+    utc = utc or datetime.now(timezone.utc).date()
+    try:
+        day = date.fromisoformat(text)
+    except (TypeError, ValueError):
+        return utc
+    return day if abs(day - utc) <= timedelta(days=1) else utc
 
 # %% ../nbs/30_advice.ipynb #5413e435
 MOST_SUGGESTIONS = 3
@@ -120,6 +132,11 @@ def in_words(p: float) -> str:
         case 10: how_many = "nearly all reach"
         case _: how_many = f"about {number[n]} reach"
     return f"Of ten campaigns like this, {how_many} the goal."
+
+# %% ../nbs/30_advice.ipynb #5ea8b805
+def capitalized(text: str) -> str:
+    "`text` with a capital first letter."
+    return text[:1].upper() + text[1:]
 
 # %% ../nbs/30_advice.ipynb #a951e68e
 LEAST_WEIGHT = 0.1  # in log odds: two points or so where the chance is a half

@@ -6,21 +6,22 @@
 __all__ = ['FIRST_DAY', 'MOST_READ', 'KEYS', 'MOST_REASONS', 'CURVES', 'SORRY', 'log', 'ADVICE', 'COMPARED', 'MOST_LISTED',
            'NOT_DELETED', 'PAGE', 'categories', 'model_line', 'choices', 'clean_text', 'to_goal', 'to_days', 'to_date',
            'to_limited', 'one_of', 'to_subcategory', 'to_count', 'to_answer', 'to_project_address', 'rules',
-           'check_dates', 'check_past', 'check', 'as_campaign', 'capitalized', 'shown_reasons', 'as_texts', 'tried',
-           'answer', 'answered', 'FormRequest', 'as_typed', 'to_form_request', 'as_fields', 'withheld', 'Arms',
-           'History', 'Form', 'reply']
+           'check_dates', 'check_past', 'check', 'as_campaign', 'shown_reasons', 'as_texts', 'tried', 'answer',
+           'answered', 'FormRequest', 'as_typed', 'to_form_request', 'as_fields', 'withheld', 'Arms', 'History', 'Form',
+           'reply']
 
 # %% ../nbs/34_form.ipynb #b9553fb5
 import logging, re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from datetime import date, datetime, timezone
 
 import anywidget, traitlets
 
 from kickstarter_predictor.core import (
-    BLURB_LENGTH, CURRENCY_OF, DAYS, InputError, MOST_EARLIER, NAME_LENGTH, PACKAGE, PAST,
+    BLURB_LENGTH, CURRENCIES, CURRENCY_OF, DAYS, InputError, MOST_EARLIER, NAME_LENGTH, PACKAGE,
+    PAST,
 )
 from .metrics import EVERYTHING
 from kickstarter_predictor.campaign import (
@@ -28,13 +29,14 @@ from kickstarter_predictor.campaign import (
 )
 from .models import About
 from kickstarter_predictor.predict import (
-    Prediction, Predictor, load_predictor, predict, probabilities, start_in_words,
+    Prediction, Predictor, beyond_known, load_predictor, predict, probabilities, start_in_words,
+    to_columns,
 )
 from .requests import LATER, to_address, to_link
 from .record import Recorder, assigned, forget
 from kickstarter_predictor.advice import (
-    FARTHEST_LAUNCH, best_changes, changes, grids, in_words, marked, packaged_similar, similar_to,
-    whole_percent,
+    FARTHEST_LAUNCH, best_changes, capitalized, changes, grids, in_words, local_day, marked,
+    packaged_similar, similar_to, whole_percent,
 )
 
 # %% ../nbs/34_form.ipynb #d58cd93c
@@ -83,6 +85,7 @@ def choices(about: About) -> dict:
         "categories": categories(about),
         "countries": [c for c in about.levels["country"] if re.fullmatch("[A-Z]{2}", c)],
         "currencies": sorted(about.usd_rates),
+        "signs": {c: CURRENCIES[c].symbol for c in CURRENCIES if CURRENCIES[c].symbol},
         "currency_of": {c: m for c, m in CURRENCY_OF.items() if m in about.usd_rates},
         "name": NAME_LENGTH,
         "blurb": BLURB_LENGTH,
@@ -278,7 +281,7 @@ def check(fields, offered: Mapping, today: date | None = None) -> tuple[dict, di
         except ValueError as e:
             errors[key] = str(e)
     check_past(values, errors)
-    dates = check_dates(fields, today or datetime.now(timezone.utc).date(), errors)
+    dates = check_dates(fields, today or local_day(None), errors)
     return values | dates, errors
 
 # %% ../nbs/34_form.ipynb #cdb72e03
@@ -287,11 +290,6 @@ def as_campaign(values: Mapping) -> Campaign:
     same = {k: values[k] for k in KEYS if k not in ("launch", "created", "link")}
     times = {"launched_at": values["launch"], "created_at": values.get("created")}
     return to_campaign(same | times)
-
-# %% ../nbs/34_form.ipynb #4b56941f
-def capitalized(text: str) -> str:
-    "`text` with a capital first letter."
-    return text[:1].upper() + text[1:]
 
 # %% ../nbs/34_form.ipynb #0a0b8c86
 MOST_REASONS = 6
@@ -324,9 +322,10 @@ CURVES = {"goal": "Chance over the goal", "days": "Chance over the days"}
 def tried(values: Mapping, predictor: Predictor, today: date) -> tuple[float, dict, list[dict]]:
     """(the chance of the campaign `values`, its chances over goal and over length all else equal,
     {goal, days: {title, values, p, now, p_now, log}}, the best changes on the day `today`), all by
-    one call of the model."""
-    campaign, kinds = as_campaign(values), changes(values, today)
-    grid = grids(campaign.goal, predictor.about.usd_rates.get(campaign.currency, 1.0))
+    one call of the model. No other goal is suggested where this one is `beyond_known`."""
+    campaign, about = as_campaign(values), predictor.about
+    kinds = changes(values, today)[1 if beyond_known(to_columns([campaign], about), about) else 0 :]
+    grid = grids(campaign.goal, about.usd_rates.get(campaign.currency, 1.0))
     points = [campaign.model_copy(update={f: v}) for f in grid for v in grid[f]]
     changed = [as_campaign(values | c.values) for kind in kinds for c in kind]
     rounded = probabilities([campaign, *points, *changed], predictor).round(4).tolist()
@@ -347,16 +346,19 @@ def answer(
     """(what the page draws for the `values` of `check` on the day `today`, the campaign). Raises
     InputError."""
     campaign, about = as_campaign(values), predictor.about
-    now, curves, best = tried(values, predictor, today or datetime.now(timezone.utc).date())
+    now, curves, best = tried(values, predictor, today or local_day(None))
     p = replace(predict(campaign, predictor), probability=now)
     digits4 = lambda value: None if value is None else round(value, 4)
     inside = "" if p.base_of == "all campaigns" else f" in {p.base_of.replace('/', ' / ')}"
-    goal_usd = campaign.goal * about.usd_rates.get(campaign.currency, 1.0)
+    columns = to_columns([campaign], about)
+    beyond, goal_usd = beyond_known(columns, about), columns["goal_usd"][0]
+    as_line = lambda note: capitalized(note) + "."
     return {
         "probability": now, "low": digits4(p.low), "high": digits4(p.high),
         "words": in_words(now), "ten": round(10 * now), "base_rate": digits4(p.base_rate),
         "base_of": f"{p.base_count}{inside}", **shown_reasons(p),
-        "notes": [capitalized(n) + "." for n in p.notes], "code": campaign.currency,
+        "beyond": beyond and as_line(beyond), "code": campaign.currency,
+        "notes": [as_line(note) for note in p.notes if note != beyond],
         "marks": {f: marked(values[f] or "", f, p.words) for f in ("name", "blurb")},
         "suggestions": [s | {"values": as_texts(s["values"])} for s in best], "curves": curves,
         "similar": similar_to(campaign.parent, campaign.category, goal_usd, packaged_similar()),
@@ -367,10 +369,12 @@ SORRY = "This cannot be predicted just now, and it is not your fault. Try to cha
 log = logging.getLogger(__name__)
 
 
-def answered(values: Mapping, predictor: Predictor) -> tuple[dict, Campaign | None]:
+def answered(
+    values: Mapping, predictor: Predictor, today: date | None = None
+) -> tuple[dict, Campaign | None]:
     "`answer`, or {trouble: what is wrong}; never raises, since the page and its kernel go on."
     try:
-        return answer(values, predictor)
+        return answer(values, predictor, today)
     except InputError as e:
         return {"trouble": str(e)}, None
     except Exception:
@@ -382,7 +386,7 @@ def answered(values: Mapping, predictor: Predictor) -> tuple[dict, Campaign | No
 class FormRequest:
     """What the browser wants: the number of the request, the visitor, whether to predict, whether
     to keep the request, the fields as typed, whether anything may be stored, and which of the
-    visitor's requests to forget: the id of one, `all`, or None."""
+    visitor's requests to forget: the id of one, `all`, or None; and the day it is there."""
 
     seq: int
     visitor: str
@@ -391,6 +395,7 @@ class FormRequest:
     fields: dict
     store: bool = True
     forget: str | None = None
+    today: date = field(default_factory=lambda: local_day(None))
 
 # %% ../nbs/34_form.ipynb #19f460f8
 def as_typed(value) -> str | bool | None:
@@ -414,7 +419,8 @@ def to_form_request(message) -> FormRequest | None:
     store, forget = message.get("store") is not False, message.get("forget")
     if not (isinstance(forget, str) and re.fullmatch("all|[0-9a-f]{32}", forget)):
         forget = None
-    return FormRequest(seq, visitor, *flags, fields, store, forget)
+    today = local_day(message.get("today"))
+    return FormRequest(seq, visitor, *flags, fields, store, forget, today)
 
 # %% ../nbs/34_form.ipynb #ffa8664d
 def as_fields(campaign: Mapping) -> dict:
@@ -486,9 +492,7 @@ class Arms:
 
 # %% ../nbs/34_form.ipynb #d63830b1
 MOST_LISTED = 50  # requests of a visitor
-NOT_DELETED = (
-    "This cannot be deleted just now: the database is away or busy. Try again later."
-)
+NOT_DELETED = "This cannot be deleted just now: the database is away or busy. Try again later."
 
 # %% ../nbs/34_form.ipynb #44bf570a
 class History:
@@ -571,14 +575,14 @@ class Form(anywidget.AnyWidget):
 # %% ../nbs/34_form.ipynb #19368080
 def reply(form: Form, request: FormRequest) -> None:
     "Set the `answer` of `form` to `request`, record the request if it is to be kept."
-    values, errors = check(request.fields, form.choices)
+    values, errors = check(request.fields, form.choices, request.today)
     shown, campaign, visitor = {}, None, request.visitor
     if request.forget:
         form.kept.forget(visitor, request.forget)
     if not request.store:
         form.arms.decline(visitor)
     if request.predict and not errors:
-        shown, campaign = answered(values, form.predictor)
+        shown, campaign = answered(values, form.predictor, request.today)
     arm = form.arms.of(visitor, campaign.parent) if campaign else None
     wanted = request.keep or form.arms.unrecorded(visitor)
     keep = bool(campaign) and request.store and wanted

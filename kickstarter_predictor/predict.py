@@ -30,8 +30,9 @@ pd = lazy("pandas")
 
 # %% auto #0
 __all__ = ['pd', 'to_columns', 'vectors', 'shifted', 'contributions', 'Reason', 'reasons', 'Word', 'words', 'Prediction',
-           'base_rate', 'notes', 'prediction_interval', 'predict', 'start_in_words', 'Step', 'waterfall', 'as_text',
-           'as_html', 'score', 'probabilities', 'what_if', 'answerable', 'predict_many', 'score_snapshot', 'main']
+           'base_rate', 'beyond_known', 'notes', 'prediction_interval', 'predict', 'start_in_words', 'Step',
+           'waterfall', 'as_text', 'as_html', 'score', 'probabilities', 'what_if', 'answerable', 'predict_many',
+           'score_snapshot', 'main']
 
 # %% ../nbs/28_predict.ipynb #1300c0d2
 def _usd_rate(currency: str, about: About) -> float:
@@ -238,24 +239,30 @@ def _category_note(parent, category, about: About) -> str | None:
     return None
 
 # %% ../nbs/28_predict.ipynb #0d0d5bf3
+def beyond_known(columns: Mapping, about: About) -> str | None:
+    """What to know of a goal that is larger than that of any success the model knows of: the
+    campaign in `columns`; None if it is not."""
+    parent, largest = columns["parent"][0], about.largest_goals
+    most = largest.get(parent, largest.get("", np.inf))
+    if columns["goal_usd"][0] <= most:
+        return None
+    of = parent if parent in largest else "any category"
+    return (
+        f"no campaign of {of} that the model knows reached more than ${most:,.0f}; beyond that "
+        "the answer falls, to 1 % at twice as much"
+    )
+
+
 def notes(campaign: Campaign, columns: Mapping, about: About) -> list[str]:
     "What the model does not know about `campaign`, and what it assumes instead."
     lines = [_category_note(columns["parent"][0], columns["category"][0], about)]
-    country, largest = campaign.country, about.largest_goals
+    country = campaign.country
     if country and country not in about.levels["country"]:
         lines.append(f"country {country!r} is unknown to the model; it takes the overall rate")
     if campaign.created_at is None and "log_preparation" in about.fill:
         days = 10 ** about.fill["log_preparation"]
         lines.append(f"no creation date given; {days:.0f} days of preparation are assumed")
-    parent = columns["parent"][0]
-    most = largest.get(parent, largest.get("", np.inf))
-    if columns["goal_usd"][0] > most:
-        of = parent if parent in largest else "any category"
-        lines.append(
-            f"no campaign of {of} that the model knows reached more than ${most:,.0f}; beyond that "
-            "the answer falls, to 1 % at twice as much"
-        )
-    return [line for line in lines if line]
+    return [line for line in [*lines, beyond_known(columns, about)] if line]
 
 # %% ../nbs/28_predict.ipynb #17b83416
 def prediction_interval(score: float, about: About) -> tuple[float, float | None, float | None]:

@@ -30,13 +30,12 @@ function names(type) {
 }
 const country = names("region"), currency = names("currency");
 
+let signs = {}; // {currency: its sign}, of those whose sign is no other's
+const sign = (code) => signs[code] ?? code;
 function money(amount, code, compact) {
   const digits = amount % 1 && !compact ? 2 : 0;
-  const style = { style: "currency", currency: code, currencyDisplay: "narrowSymbol", minimumFractionDigits: digits, maximumFractionDigits: digits };
-  try { return new Intl.NumberFormat("en", compact ? { ...style, notation: "compact" } : style).format(amount); } catch { return `${amount} ${code}`; }
-}
-function sign(code) {
-  try { return new Intl.NumberFormat("en", { style: "currency", currency: code, currencyDisplay: "narrowSymbol" }).formatToParts(0).find((p) => p.type === "currency").value; } catch { return code; }
+  const style = { minimumFractionDigits: digits, maximumFractionDigits: digits, notation: compact ? "compact" : "standard" };
+  return `${signs[code] ?? `${code} `}${new Intl.NumberFormat("en", style).format(amount)}`;
 }
 
 // What this browser remembers; it may forbid that.
@@ -54,6 +53,7 @@ function visitor() {
 const EMPTY = { name: "", blurb: "", goal: "", currency: "USD", days: "30", parent: "", category: "", country: "US", video: null, launch: "", created: "", earlier_campaigns: "", earlier_successes: "", staff_pick: null, link: "" };
 const LABELS = { name: "Name", blurb: "Blurb", goal: "Goal", currency: "Currency", days: "Days", parent: "Category", category: "Subcategory", country: "Country", video: "Video", launch: "Launch", created: "Begun", earlier_campaigns: "Earlier campaigns", earlier_successes: "Earlier successes", staff_pick: "Staff pick" };
 const YES = ["video", "staff_pick"]; // yes, no or not given
+const BESIDE = { category: "parent", goal: "currency", created: "launch", earlier_successes: "earlier_campaigns" }; // what a field is checked against
 
 // A link carries the fields behind its #, which no browser sends to a server; not the address of a draft.
 export function toFragment(fields) {
@@ -194,6 +194,7 @@ function head(a) {
     h("p", { class: "kp-number" }, hundredths(a.probability), h("small", {}, "%")),
     h("div", { class: "kp-meaning" }, figures(a.ten), h("p", {}, h("b", {}, a.words)),
       a.low != null && h("p", { class: "kp-likely" }, h("i", { "aria-hidden": "true" }), `Learned from other samples of campaigns, 9 of 10 models would say between ${hundredths(a.low)} and ${percent(a.high)}.`),
+      a.beyond && h("p", { class: "kp-beyond" }, a.beyond),
       h("p", { class: "kp-basis" }, h("i", { "aria-hidden": "true" }), `Base rate ${percent(a.base_rate)}, of ${a.base_of}.`))),
   bar(a)];
 }
@@ -275,7 +276,8 @@ function Curve(format, tryIt) {
     const f = log ? Math.log : (v) => v, from = f(all[0].v), to = f(all.at(-1).v);
     x = (v) => L + ((f(v) - from) / (to - from)) * (W - L - R);
     y = (v) => T + (1 - v) * (H - T - B);
-    const ticks = log ? values.filter((v) => Number.isInteger(+Math.log10(v).toFixed(6))) : [1, 15, 30, 45, 60];
+    const tens = values.filter((v) => Number.isInteger(+Math.log10(v).toFixed(6)));
+    const ticks = log ? tens.filter((_, k) => k % Math.ceil(tens.length / 6) === 0) : [1, 15, 30, 45, 60];
     caption.textContent = title;
     fill(plot, { "aria-label": `${title}. Arrow keys read values, Enter tries one.`, "aria-valuemin": all[0].v, "aria-valuemax": all.at(-1).v }, []);
     svg.setAttribute("aria-label", `${title}: ${percent(all[0].p)} at ${format(all[0].v)}, ${percent(p_now)} at ${format(v0)} (now), ${percent(all.at(-1).p)} at ${format(all.at(-1).v)}.`);
@@ -301,12 +303,14 @@ function advised(advice) {
 // ---- all of it --------------------------------------------------------------------------------
 function render({ model, el }) {
   forms += 1;
-  const choices = model.get("choices"), by = fields(choices), list = Object.values(by), who = visitor();
+  const choices = model.get("choices");
+  signs = choices.signs;
+  const by = fields(choices), list = Object.values(by), who = visitor();
   const onPage = document.body.classList.contains("kp-page");
   let seq = 0, waiting = 0, timer = 0; // one request is on its way at a time
   let again = false, predict = false, keep = false, keeping = false, forget = null, forgetting = null;
   let last = null, undo = [], kept = []; // the answer drawn; changes tried; requests of this tab that are not stored
-  const touched = new Set();
+  const touched = new Set(), filled = "Filled in from a link: press “Show my chances”.";
 
   const button = h("button", { type: "submit", class: "kp-main" }, "Show my chances");
   const status = h("p", { class: "kp-status", role: "status" });
@@ -350,6 +354,8 @@ function render({ model, el }) {
     if (typed.link) folds.link.open = true;
   }
 
+  // until the button is pressed, only fields that were filled in and left leave the browser, to be checked, with those that they depend on
+  const wanted = () => Object.fromEntries(Object.entries(values()).filter(([key]) => predict || touched.has(key) || [...touched].some((t) => BESIDE[t] === key)));
   function send() {
     clearTimeout(timer);
     if (waiting) { again = true; return; }
@@ -357,8 +363,7 @@ function render({ model, el }) {
     root.dataset.sent = seq;
     waiting = setTimeout(() => { status.textContent = "No answer yet. Trying again …"; resend(); }, 8000);
     [keeping, keep, forgetting, forget] = [keep, false, forget, null];
-    // before anything is asked for, nothing that was typed or came by a link leaves the browser
-    model.set("request", { seq, visitor: who, keep: keeping, predict, store: consent.checked, forget: forgetting, fields: predict || touched.size ? values() : {} });
+    model.set("request", { seq, visitor: who, keep: keeping, predict, store: consent.checked, forget: forgetting, today: day(new Date()), fields: wanted() });
     model.save_changes();
   }
   function resend() { clearTimeout(waiting); waiting = 0; keep ||= keeping; forget ??= forgetting; send(); }
@@ -370,6 +375,7 @@ function render({ model, el }) {
   }
   function set(change) {
     for (const [key, value] of Object.entries(change)) by[key].set(value);
+    said.textContent = "";
     remember();
     send();
   }
@@ -386,7 +392,7 @@ function render({ model, el }) {
     if (keeping && a.probability != null && !(consent.checked && model.get("history")?.stores)) { kept = [{ probability: a.probability, fields: values() }, ...kept].slice(0, 20); drawHistory(); }
     keeping = false;
     const n = wrong.filter((f) => predict || touched.has(f.key)).length;
-    status.textContent = a.trouble ?? (predict && n ? `${n} field${n === 1 ? " needs" : "s need"} a look.` : "");
+    status.textContent = a.trouble ?? (predict && n ? `${n} field${n === 1 ? " needs" : "s need"} a look.` : predict || status.textContent !== filled ? "" : filled);
     draw(a);
     if (again) { again = false; send(); }
   }
@@ -399,7 +405,7 @@ function render({ model, el }) {
       a.suggestions.length > 0
         ? h("ol", { class: "kp-suggestions" }, a.suggestions.map((t) => h("li", {}, h("button", { type: "button", class: "kp-try", "data-focus": "undo", onclick: () => tryOut(t.text, t.values) },
             h("b", {}, signed(t.points)), h("span", {}, t.text, h("small", {}, `then ${t.to === 100 ? ">99" : t.to} %`, h("span", { class: "kp-sr" }, `: ${points(t.points)} more. Try it.`)))))))
-        : h("p", { class: "kp-hint" }, by.launch.get() < day(new Date()) ? "The launch lies in the past: nothing can be changed any more." : "None of the changes we tried adds a point: a lower goal, another length, a video, another weekday."),
+        : h("p", { class: "kp-hint" }, by.launch.get() < day(new Date()) ? "The launch lies in the past: nothing can be changed any more." : "None of the changes we tried adds a point: a lower goal, another length, a video, another day of launch."),
       h("p", { class: "kp-hint" }, "Computed by the model, each alone. It knows what went together in past campaigns: a correlation is no promise.")].filter(Boolean));
     if (focused) (could.querySelector(`[data-focus="${focused}"]`) ?? could.querySelector("button"))?.focus({ preventScroll: true });
   }
@@ -439,7 +445,7 @@ function render({ model, el }) {
     const t = model.get("history") ?? {}, rows = [...kept, ...(t.visitor === who ? t.rows ?? [] : [])];
     const focused = earlier.contains(document.activeElement);
     earlier.hidden = !rows.length && !t.note;
-    const back = (r) => { predict = true; undo = []; by.currency.chosen = true; put({ ...EMPTY, ...r.fields }); remember(); send(); form.scrollIntoView({ block: "nearest" }); by.name.input.focus({ preventScroll: true }); };
+    const back = (r) => { predict = true; undo = []; by.currency.chosen = true; put({ ...EMPTY, ...r.fields }); remember(); send(); form.scrollIntoView(); by.name.input.focus({ preventScroll: true }); };
     const remove = (r) => { if (r.id) { forget = r.id; send(); } else { kept = kept.filter((k) => k !== r); drawHistory(); } };
     const removeAll = () => { if (!asking) { asking = true; drawHistory(); earlier.querySelector(".kp-all").focus(); return; } asking = false; kept = []; forget = "all"; send(); drawHistory(); };
     const called = (r) => `${r.fields.name}${r.probability == null ? "" : `, ${percent(r.probability)}`}`;
@@ -479,8 +485,10 @@ function render({ model, el }) {
     f.count();
     if (f.key === "currency") f.chosen = true;
     f.follow?.();
+    undo = undo.filter((tried) => !(f.key in tried.before));
     remember();
     said.textContent = "";
+    if (!predict && !touched.has(f.key)) return;
     event.type === "input" && event.target.matches("input[type=text], input[type=url], textarea") ? soon() : send();
   };
   form.addEventListener("input", edited);
@@ -506,23 +514,26 @@ function render({ model, el }) {
   let draft = {};
   try { draft = JSON.parse(memory.get("draft")) ?? {}; } catch { /* none, or not ours */ }
   put({ ...EMPTY, launch: later(30), ...draft });
-  const follow = () => { // a link that was shared
+  const follow = () => { // a link that was shared; the draft of this browser stays until something is typed
     const shared = onPage && fromFragment(location.hash);
     if (!shared) return;
-    by.currency.chosen = true;
-    put({ ...EMPTY, ...shared });
-    remember();
+    predict = keep = false;
+    undo = [];
+    touched.clear();
+    by.currency.chosen = !!shared.currency;
+    put({ ...EMPTY, launch: later(30), ...Object.fromEntries(Object.entries(shared).filter(([, v]) => v !== "" && v != null)) });
+    by.country.follow();
     history.replaceState(null, "", location.pathname + location.search);
-    status.textContent = "Filled in from a link: press “Show my chances”.";
+    status.textContent = filled;
   };
   follow();
-  window.addEventListener("hashchange", follow);
+  window.addEventListener("hashchange", () => { follow(); send(); });
   draw({ seq: 0 });
   drawHistory();
   el.replaceChildren(root);
   new IntersectionObserver(([seen]) => { summary.hidden = seen.intersectionRatio > 0.15; }, { threshold: [0, 0.15, 0.3] }).observe(answer);
   model.on("change:answer", got);
-  model.on("change:history", drawHistory);
+  model.on("change:history", () => { asking = false; drawHistory(); });
   model.on("change:choices", resend); // a new kernel
   send();
 }
