@@ -5,7 +5,7 @@
 # %% ../nbs/18_clean.ipynb #7be40e85
 from __future__ import annotations
 
-import html, re
+import html, re, unicodedata
 from datetime import timedelta
 from typing import Callable, NamedTuple
 
@@ -20,18 +20,20 @@ pd = lazy("pandas")
 # %% auto #0
 __all__ = ['log', 'pd', 'ROUND_RATES', 'LABELS', 'DAY', 'CAMPAIGN_COLUMNS', 'clean_text', 'repaired_parent', 'usd_rate',
            'already_in_usd', 'normalized', 'is_duplicate', 'groups', 'Rule', 'apply_rules', 'outcome_rule', 'text_rule',
-           'mask_rule', 'drop_rules', 'repair_rules', 'rules', 'creator_history', 'launch_fields', 'to_campaigns',
-           'campaigns_schema', 'clean']
+           'mask_rule', 'drop_rules', 'repair_rules', 'rules', 'creator_history', 'launch_fields', 'launch_table',
+           'to_campaigns', 'campaigns_schema', 'clean']
 
 # %% ../nbs/18_clean.ipynb #32719dc5
 _END_MARK = re.compile(r"\s*[\(\[]\s*(?:cancel+ed|suspended)\b[^)\]]*[\)\]]", re.I)
 _QUOTES = re.compile('"{2,}')
+_INVISIBLE = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 
 
 def clean_text(text: str) -> str:
-    """`text` without marks of the campaign's end, HTML entities, repeated quotation marks and
-    surplus blanks."""
-    text = _END_MARK.sub(" ", html.unescape(text))
+    """`text` without marks of the campaign's end, HTML entities, invisible characters, repeated
+    quotation marks and surplus blanks; accents as Unicode composes them (NFC)."""
+    text = unicodedata.normalize("NFC", _INVISIBLE.sub("", html.unescape(text)))
+    text = _END_MARK.sub(" ", text)
     return " ".join(_QUOTES.sub('"', text).strip('" ').split())
 
 # %% ../nbs/18_clean.ipynb #2534d12e
@@ -247,6 +249,18 @@ def launch_fields(frame: pd.DataFrame) -> pd.DataFrame:
         preparation_days=(frame["launched_at"] - frame["created_at"]) / DAY,
         **creator_history(frame),
     ).astype(types | {"creator_id": "Int64"})
+
+# %% ../nbs/18_clean.ipynb #5644f4ba
+def launch_table(projects: pd.DataFrame) -> pd.DataFrame:
+    """`projects` with the launch-time columns; the creator's past as the record says, else counted
+    in `projects`: only campaigns that had ended before the launch enter."""
+    for rule in repair_rules():
+        projects = rule.repair(projects)
+    goal = projects["goal"]
+    return launch_fields(projects.assign(
+        goal=goal.where(goal.gt(0) & np.isfinite(goal), 0.01),
+        static_usd_rate=projects["static_usd_rate"].fillna(1.0),
+    ))
 
 # %% ../nbs/18_clean.ipynb #d2174a8e
 def to_campaigns(frame: pd.DataFrame) -> pd.DataFrame:

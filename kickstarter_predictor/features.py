@@ -26,7 +26,7 @@ from kickstarter_predictor.inputs import (
 )
 from kickstarter_predictor.text import (
     BITS, DAMPED, TEXTS, TextScore, count_texts, design, fit_texts, parts_of, short, text_score,
-    word_weights,
+    tokens, word_weights,
 )
 
 log = logger("features")
@@ -187,7 +187,8 @@ def text_odds(
 
     @cache
     def odds(c: str, text: str | None, parent: str | None) -> float:
-        return text_score(scores[c], text, parent) if text and c in scores else np.nan
+        has_words = c in scores and text and tokens(text)
+        return text_score(scores[c], text, parent) if has_words else np.nan
 
     each = {c: map(odds, repeat(c), columns[c], columns["parent"]) for c in TEXTS}
     return {c: np.array(list(values), float) for c, values in each.items()}

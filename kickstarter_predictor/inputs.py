@@ -265,7 +265,7 @@ INPUT_WORDS: dict[str, Callable[[Mapping], str]] = {
     "name": lambda c: f"the style of the name {_STYLE}",
     "blurb": lambda c: f"the style of the blurb {_STYLE}" if c["blurb"] else "the lack of a blurb",
     "video": lambda c: _yes_or_no(c["video"], "video"),
-    "earlier_campaigns": lambda c: "the creator's earlier campaigns"
+    "earlier_campaigns": lambda c: "the creator's record of earlier campaigns"
     + ("" if c["earlier_campaigns"] is not None else " (not given)"),
     "staff_pick": lambda c: _yes_or_no(c["staff_pick"], "staff pick"),
 }

@@ -154,9 +154,10 @@ _HUNDREDTH = -math.log(99)  # the log odds of 1 %
 
 def ceiling(log_goal: np.ndarray, log_largest: np.ndarray) -> np.ndarray:
     """The highest log odds that a goal may have (log10 of US dollars), if the largest goal that
-    succeeded is `log_largest`: none up to there, 1 % at twice as much."""
+    succeeded is `log_largest`: none up to there, 1 % at twice as much, and slowly less beyond."""
     doublings = (log_goal - log_largest) / math.log10(2)
-    return np.where(doublings > 0, _HUNDREDTH - 8 * (doublings - 1), np.inf)
+    fall = np.where(doublings > 1, 1, 8)  # log odds a doubling
+    return np.where(doublings > 0, _HUNDREDTH - fall * (doublings - 1), np.inf)
 
 
 def ceilings(model: Additive, X: np.ndarray) -> np.ndarray:

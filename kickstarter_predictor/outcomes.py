@@ -22,6 +22,7 @@ from kickstarter_predictor.core import (
 )
 from .report import escaped
 from .metrics import wilson
+from .storage import check_apart
 from .clean import LABELS, clean_text
 from .requests import typed
 from kickstarter_predictor.database import (
@@ -426,6 +427,7 @@ def _print_run(uri: str, rules: Rules, args: argparse.Namespace) -> None:
 
 def _write_run(uri: str, rules: Rules, args: argparse.Namespace) -> None:
     out = output(args.out)
+    check_apart(out, args.snapshots)
     with atomic(out) as part:  # so that a wrong place is known before the database changes
         run = _update(uri, rules, args)
         done = summary(run, args.dry_run)

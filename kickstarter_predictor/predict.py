@@ -17,8 +17,8 @@ import numpy as np
 from kickstarter_predictor.core import (
     InputError, atomic, brief, command, is_command, lazy, output, printable,
 )
-from .storage import as_path
-from .clean import ROUND_RATES, clean_text, launch_fields, repair_rules
+from .storage import as_path, check_apart
+from .clean import ROUND_RATES, clean_text, launch_table
 from .campaign import Campaign, known_fields, read_fields, to_campaign
 from .inputs import categorical_values, inputs, numbers, phrase
 from .features import encode_ordinals
@@ -63,7 +63,7 @@ def to_columns(campaigns: list[Campaign], about: About) -> dict[str, list]:
     ends = [c.deadline or c.launched_at + c.days * _DAY for c in campaigns]
     return {field: [getattr(c, field) for c in campaigns] for field in _AS_STATED} | {
         "name": [clean_text(c.name) for c in campaigns],
-        "blurb": [clean_text(c.blurb) if c.blurb else None for c in campaigns],
+        "blurb": [clean_text(c.blurb or "") or None for c in campaigns],
         "goal_usd": [c.goal * _usd_rate(c.currency, about) for c in campaigns],
         "parent": [c.parent or about.parents.get(c.category) for c in campaigns],
         "launched_at": _seconds([c.launched_at for c in campaigns]),
@@ -77,8 +77,10 @@ def to_columns(campaigns: list[Campaign], about: About) -> dict[str, list]:
 # %% ../nbs/28_predict.ipynb #708c533c
 def vectors(columns: Mapping, predictor: Predictor) -> np.ndarray:
     """The model matrix of `columns`: float32 (n, features), in the order of the model's names.
-    Missing inputs are filled where the training data had no gaps, and values are cut to the limits
-    of the model."""
+    Missing inputs are filled where the training data had no gaps, values are cut to the limits of
+    the model, and a parent category that it does not know is none."""
+    known = predictor.about.base_rates["parent"]
+    columns = {**columns, "parent": [p if p in known else None for p in columns["parent"]]}
     values, X, layout = categorical_values(columns), numbers(columns), predictor.layout
     learned = predictor.encoder(values, predictor.encoder.odds(columns), X[:, 0].astype(float))
     ordinals = encode_ordinals(values, layout.levels)
@@ -255,6 +257,7 @@ def beyond_known(columns: Mapping, about: About) -> str | None:
 
 def notes(campaign: Campaign, columns: Mapping, about: About) -> list[str]:
     "What the model does not know about `campaign`, and what it assumes instead."
+    earlier, successes = campaign.earlier_campaigns, campaign.earlier_successes
     lines = [_category_note(columns["parent"][0], columns["category"][0], about)]
     country = campaign.country
     if country and country not in about.levels["country"]:
@@ -262,6 +265,8 @@ def notes(campaign: Campaign, columns: Mapping, about: About) -> list[str]:
     if campaign.created_at is None and "log_preparation" in about.fill:
         days = 10 ** about.fill["log_preparation"]
         lines.append(f"no creation date given; {days:.0f} days of preparation are assumed")
+    if earlier is not None and successes is None:
+        lines.append("earlier campaigns count only with the number of those that succeeded")
     return [line for line in [*lines, beyond_known(columns, about)] if line]
 
 # %% ../nbs/28_predict.ipynb #17b83416
@@ -334,10 +339,16 @@ def waterfall(p: Prediction, digits: int = 1) -> list[Step]:
     ]
 
 # %% ../nbs/28_predict.ipynb #30bcb899
+def _percent(p: float) -> str:
+    "`p` in whole percent; nothing is certain."
+    return "<1%" if p < 0.005 else ">99%" if p >= 0.995 else f"{p:.0%}"
+
+
 def _heading(p: Prediction) -> list[str]:
-    interval = "" if p.low is None else f" (90 % interval: {p.low:.0%} to {p.high:.0%})"
+    low, high = (p.low is not None and _percent(end) for end in (p.low, p.high))
+    interval = f" (90 % interval: {low} to {high})" if low else ""
     return [
-        f"Probability of success: {p.probability:.0%}{interval}",
+        f"Probability of success: {_percent(p.probability)}{interval}",
         f"Base rate: {p.base_rate:.0%} ({p.base_of}, {p.base_count})",
     ]
 
@@ -477,37 +488,26 @@ def predict_many(frame: pd.DataFrame, predictor: Predictor | None = None) -> pd.
     p = probabilities(campaigns, predictor)
     return pd.DataFrame({"probability": p, "base_rate": rates}, index=frame.index)
 
-# %% ../nbs/28_predict.ipynb #f6da3023
-def _launch_table(projects: pd.DataFrame) -> pd.DataFrame:
-    """`projects` with the launch-time columns; the creator's past as the record says, else counted
-    in `projects`: only campaigns that had ended before the launch enter."""
-    for rule in repair_rules():
-        projects = rule.repair(projects)
-    goal = projects["goal"]
-    projects = projects.assign(
-        goal=goal.where(goal.gt(0) & np.isfinite(goal), 0.01),
-        static_usd_rate=projects["static_usd_rate"].fillna(1.0),
-    )
-    return launch_fields(projects)
-
 # %% ../nbs/28_predict.ipynb #00f0634d
 def score_snapshot(
     snapshot: str | Path, out: Path, model: str | Path | None = None,
     target_population: str = "population", quiet: bool = False
 ) -> dict[str, int]:
     """Write `id,probability` of every project of `snapshot` (file, folder or pipe; `-` for standard
-    input) to the CSV `out`; {projects, rejected, not_launched}. Raises InputError if it cannot be
-    read, or `model` does not answer for the `target_population` (one of `QUESTIONS`)."""
+    input) to the CSV `out`; {projects, rejected, not_launched, duplicates, repaired}. Raises
+    InputError if it cannot be read, or `model` does not answer for the `target_population` (one of
+    `QUESTIONS`)."""
     from kickstarter_predictor.acquire import acquire  # only a batch needs pandera and Dask
 
     predictor = load_predictor(model, target_population)
     with as_path(snapshot) as stored, tempfile.TemporaryDirectory() as tmp:
         provenance, _ = acquire(stored, Path(tmp) / "projects.parquet", quiet=quiet)
         projects = pd.read_parquet(Path(tmp) / "projects.parquet")
-    p = score(inputs(_launch_table(projects)), predictor)
+    p = score(inputs(launch_table(projects)), predictor)
     with atomic(Path(out)) as part:
         pd.DataFrame({"id": projects["id"], "probability": p.round(6)}).to_csv(part, index=False)
-    counts = {key: int(provenance[key].sum()) for key in ("rejected", "not_launched")}
+    kinds = ("rejected", "not_launched", "duplicates", "repaired")
+    counts = {key: int(provenance[key].sum()) for key in kinds}
     return {"projects": len(projects), **counts}
 
 # %% ../nbs/28_predict.ipynb #b1c534f5
@@ -561,17 +561,22 @@ def _campaign(args) -> dict:
 
 # %% ../nbs/28_predict.ipynb #1657edd6
 def _score_batch(args) -> None:
+    others = [name for name in ("json", *Campaign.model_fields) if getattr(args, name) is not None]
+    if others:
+        raise InputError(f"--{others[0].replace('_', '-')}: is of one campaign; leave it out")
     if args.out is None:
         raise InputError(
             "--out: missing; name the CSV that --batch shall write, or - for standard output"
         )
+    check_apart(output(args.out), [args.batch])
     # a place that cannot be written is known before the scoring
     with atomic(output(args.out)) as part:
         counts = score_snapshot(args.batch, part, args.model, args.target)
-    n = counts["not_launched"]
+    projects, rejected = counts.pop("projects"), counts.pop("rejected")
+    rest = [f", {n:,} {what.replace('_', ' ')}" for what, n in counts.items() if n]
     print(
-        f"{counts['projects']:,} projects scored, {counts['rejected']:,} lines rejected"
-        f"{f', {n:,} not launched' if n else ''}: {args.out}", file=sys.stderr
+        f"{projects:,} projects scored, {rejected:,} lines rejected{''.join(rest)}: {args.out}",
+        file=sys.stderr
     )
 
 # %% ../nbs/28_predict.ipynb #59c677cb

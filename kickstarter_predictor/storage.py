@@ -5,10 +5,10 @@
 # %% ../nbs/05_storage.ipynb #456b3ef5
 from __future__ import annotations
 
-import hashlib, io, json, shutil, struct, sys, tempfile, zipfile, zlib
+import hashlib, io, json, os, shutil, struct, sys, tempfile, zipfile, zlib
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Mapping
+from typing import Iterable, Mapping
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from .core import InputError, atomic, brief, lazy, printable, read_json
 pd = lazy("pandas")
 
 # %% auto #0
-__all__ = ['pd', 'save_arrays', 'to_arrays', 'file_sha256', 'seal', 'unseal', 'check_schema', 'opened', 'as_path']
+__all__ = ['pd', 'save_arrays', 'to_arrays', 'file_sha256', 'seal', 'unseal', 'check_schema', 'opened', 'as_path', 'check_apart']
 
 # %% ../nbs/05_storage.ipynb #e981d8c5
 def save_arrays(arrays: Mapping[str, np.ndarray], path: Path) -> None:
@@ -131,13 +131,20 @@ def opened(place: str | Path, name: str):
 @contextmanager
 def as_path(snapshot: str | Path):
     """`snapshot` as a path that can be read more than once: standard input (`-`) or a pipe is first
-    copied to a temporary file. Raises InputError if that fails, or the name is empty."""
+    copied to a temporary file. Raises InputError if that fails, the name is empty, or the file must
+    not be read."""
     if snapshot == "":
         raise InputError(
             "the snapshot has an empty name; name a file or a folder, or - for standard input"
         )
     path = Path(snapshot)
-    if snapshot != "-" and not path.is_fifo():
+    try:
+        is_path = snapshot != "-" and not path.is_fifo()
+        if is_path and path.is_file():
+            path.open("rb").close()
+    except OSError as e:
+        raise InputError(f"{path.name}: cannot be read ({e.strerror})") from None
+    if is_path:
         yield path
         return
     name = "standard input" if snapshot == "-" else f"pipe {path.name}"
@@ -149,3 +156,12 @@ def as_path(snapshot: str | Path):
         except OSError as e:
             raise InputError(f"{name}: cannot be copied to {tmp} ({e.strerror})") from None
         yield copy
+
+# %% ../nbs/05_storage.ipynb #7362d571
+def check_apart(out: Path, inputs: Iterable[str | Path]) -> None:
+    "InputError if the existing file `out` is one of the files or folders `inputs`, or in one."
+    target = Path(os.path.realpath(out))
+    if target.is_file():
+        for path in inputs:
+            if target.is_relative_to(os.path.realpath(path)):
+                raise InputError(f"{out}: is part of the input {path}; name another file")
