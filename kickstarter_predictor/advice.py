@@ -75,7 +75,7 @@ def changes(values: Mapping, today: date) -> list[list[Change]]:
     }.get(values["video"])
     return [lower, lengths, later, [Change(video, {"video": True})] if video else []]
 
-# %% ../nbs/30_advice.ipynb #de7c7d98
+# %% ../nbs/30_advice.ipynb #497b92df
 def local_day(text, utc: date | None = None) -> date:
     "The day that a browser says it is, in ISO 8601, if there is one now; else the day `utc`."
     utc = utc or datetime.now(timezone.utc).date()
@@ -133,7 +133,7 @@ def in_words(p: float) -> str:
         case _: how_many = f"about {number[n]} reach"
     return f"Of ten campaigns like this, {how_many} the goal."
 
-# %% ../nbs/30_advice.ipynb #5ea8b805
+# %% ../nbs/30_advice.ipynb #932563c7
 def capitalized(text: str) -> str:
     "`text` with a capital first letter."
     return text[:1].upper() + text[1:]
