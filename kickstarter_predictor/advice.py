@@ -67,7 +67,7 @@ def changes(values: Mapping, today: date) -> list[list[Change]]:
     lengths = sorted((n for n in LENGTHS if n != days), key=lambda n: abs(n - days))
     lengths = [Change(f"Run it for {n} days instead of {days}", {"days": n}) for n in lengths]
     later = [launch + timedelta(days=k) for k in range(1, 7)]
-    later = [d for d in later if d <= today + FARTHEST_LAUNCH]
+    later = [d for d in later if d <= today + FARTHEST_LAUNCH and d.year == launch.year]
     launch_on = f"Launch on {{}} instead of {day_in_words(launch)}"
     later = [Change(launch_on.format(day_in_words(d)), {"launch": d}) for d in later]
     video = {
@@ -75,7 +75,7 @@ def changes(values: Mapping, today: date) -> list[list[Change]]:
     }.get(values["video"])
     return [lower, lengths, later, [Change(video, {"video": True})] if video else []]
 
-# %% ../nbs/30_advice.ipynb #497b92df
+# %% ../nbs/30_advice.ipynb #252784a3
 def local_day(text, utc: date | None = None) -> date:
     "The day that a browser says it is, in ISO 8601, if there is one now; else the day `utc`."
     utc = utc or datetime.now(timezone.utc).date()
@@ -133,7 +133,7 @@ def in_words(p: float) -> str:
         case _: how_many = f"about {number[n]} reach"
     return f"Of ten campaigns like this, {how_many} the goal."
 
-# %% ../nbs/30_advice.ipynb #932563c7
+# %% ../nbs/30_advice.ipynb #cb9d3a65
 def capitalized(text: str) -> str:
     "`text` with a capital first letter."
     return text[:1].upper() + text[1:]

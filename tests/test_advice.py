@@ -62,6 +62,24 @@ def test_nothing_is_suggested_for_what_has_begun(packaged):
     assert answered(TYPED | {"launch": (date.today() - timedelta(days=1)).isoformat()}, packaged)["suggestions"] == []
 
 
+@pytest.mark.parametrize("times, is_beyond", [(0.999, False), (1.01, True), (1.4, True), (3, True)])
+def test_no_other_goal_is_suggested_beyond_what_the_model_knows(times, is_beyond, packaged):
+    shown = answered(TYPED | {"goal": f"{times * packaged.about.largest_goals['Games']:.0f}"}, packaged)
+    assert bool(shown["beyond"]) == is_beyond and shown["beyond"] not in shown["notes"]
+    assert not (is_beyond and any("goal" in s["values"] for s in shown["suggestions"]))
+
+
+@pytest.mark.parametrize("days", [-1, 0, 1])
+def test_the_day_is_the_visitors(days, packaged, tmp_path):
+    "East or west of Greenwich it may be another; a day that is nowhere now is not believed."
+    form, today = Form(packaged, Recorder(f"sqlite:///{tmp_path}/none.sqlite", enabled=False)), date.today() + timedelta(days=days)
+    request = {"seq": 1, "visitor": ADA, "predict": True, "fields": TYPED | {"launch": today.isoformat(), "created": today.isoformat()}}
+    form.set_state({"request": request | {"today": today.isoformat()}})
+    assert form.answer["suggestions"] and not form.answer["errors"]
+    form.set_state({"request": request | {"seq": 2, "today": (today + timedelta(days=9)).isoformat()}})
+    assert bool(form.answer["errors"].get("created")) == (days > 0)
+
+
 @pytest.mark.parametrize("goal", ["20,000", "12,345.67"])
 def test_a_curve_shows_what_the_form_answers(goal, packaged):
     "At 50 points, whether the goal typed is a round one or not; and reasons add up to it."
@@ -200,6 +218,18 @@ def test_a_click_tries_a_suggestion_and_one_undoes_it(page, by):
         settled(page)
         assert chance(page) == now and page.locator(".kp-tried").count() == 0
     assert "correlation is no promise" in page.locator(".kp-could").inner_text()
+
+
+def test_what_is_typed_over_a_change_is_not_undone(page):
+    improvable(page)
+    page.locator(".kp-try").first.click()
+    settled(page)
+    assert page.locator(".kp-tried").count() == 1
+    for label, value in {"Goal": "41,000", "Days": "56", "Launch date": (date.today() + timedelta(days=44)).isoformat()}.items():
+        field(page, label).fill(value)
+    page.get_by_role("group", name="Video").get_by_text("Not sure").click()
+    settled(page)
+    assert page.locator(".kp-tried").count() == 0 and field(page, "Goal").input_value() == "41,000"
 
 
 def read(plot):
@@ -356,6 +386,35 @@ def test_a_shared_link_tells_the_server_nothing_until_asked(page, chromium, plac
     other.get_by_role("button", name="Show my chances").click()
     other.wait_for_selector(".kp-number")
     assert chance(other) == before
+    other.close()
+
+
+def test_a_link_in_an_open_page_is_answered_anew(page):
+    "With the defaults of what it leaves out, and no answer to what stood there before."
+    improvable(page)
+    page.evaluate("location.hash = '#name=Friend&goal=5&parent=Art'")
+    page.wait_for_selector(".kp-number", state="detached")
+    typed = {label: field(page, label).input_value() for label in ("Name", "Goal", "Days", "Category", "Country")}
+    assert typed == {"Name": "Friend", "Goal": "5", "Days": "30", "Category": "Art", "Country": "US"}
+    page.get_by_role("button", name="Show my chances").click()
+    page.wait_for_selector(".kp-number")
+    settled(page)
+    assert page.locator(".kp-tried").count() == 0 and "Tabletop" not in page.locator(".kp-drawn").inner_text()
+
+
+def test_before_the_button_only_fields_that_were_left_are_checked(chromium, place):
+    other, sent = chromium.new_page(locale="en-US", timezone_id="UTC"), []
+    other.on("websocket", lambda socket: socket.on("framesent", lambda frame: sent.append(str(frame))))
+    other.goto(place[0])
+    other.wait_for_selector(".kp-form")
+    until(other, "document.querySelector('.kp').dataset.seq > 0")
+    field(other, "Name").fill("Secret Lanterns")
+    field(other, "Days").fill("99")
+    field(other, "Goal").focus()
+    until(other, "document.querySelector('.kp-days .kp-error').textContent !== ''")
+    field(other, "Blurb").fill("A hidden sentence")
+    other.wait_for_timeout(300)
+    assert any("Secret Lanterns" in frame for frame in sent) and not any("hidden sentence" in frame or "country" in frame for frame in sent)
     other.close()
 
 

@@ -138,6 +138,34 @@ def test_writing_it_otherwise_changes_little(campaign, probability):
         assert abs(probability(campaign, **texts) - p) <= 0.02
 
 
+@every_campaign
+@pytest.mark.parametrize("write", ["\ufeff{}", "{}\u200b", "\u200e{}\u200f", "{}\u2060"], ids=ascii)
+def test_what_nobody_sees_changes_nothing(campaign, write, probability):
+    assert probability(campaign | {"name": write.format(campaign["name"])}) == probability(campaign)
+
+
+def test_accents_are_the_same_in_either_form(probability):
+    campaign = {"name": "Caf\u00e9 Lumi\u00e8re", "goal": 8000, "launched_at": "2024-05-07", "days": 30, "parent": "Food"}
+    assert probability(campaign | {"name": "Cafe\u0301 Lumie\u0300re"}) == probability(campaign)
+
+
+@every_campaign
+def test_an_unknown_parent_is_none(campaign, probability):
+    plain = {k: v for k, v in campaign.items() if k not in ("category", "parent")}
+    assert probability(plain | {"parent": "Hobbies"}) == pytest.approx(probability(plain), abs=1e-9)
+
+
+def test_a_name_without_words_alone_and_among_others(predictor):
+    rows = pd.DataFrame([{"name": "...", "goal": 5000.0, "launched_at": "2024-05-07", "days": 30.0}] + [{"name": f"Lantern {i}", "goal": 5000.0, "launched_at": "2024-05-07", "days": 30.0} for i in range(80)])
+    assert predict_many(rows, predictor)["probability"][0] == pytest.approx(predict(rows.iloc[0].to_dict(), predictor).probability, abs=1e-6)
+
+
+def test_nothing_is_certain(predictor):
+    sure = {"name": "Fog & Lanterns: the expansion", "goal": 1, "launched_at": "2017-05-09", "days": 30, "category": "Tabletop Games", "country": "US", "video": True, "earlier_campaigns": 5, "earlier_successes": 5}
+    text = str(predict(sure, predictor)) + str(predict(sure | {"goal": 5e8}, predictor))
+    assert ": 100%" not in text and ": 0%" not in text and " 100%" not in text
+
+
 def test_the_order_of_categories_is_that_of_their_rates(predictor, probability):
     rates = predictor.about.base_rates["parent"]
     for campaign in CAMPAIGNS[::7]:

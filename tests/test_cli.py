@@ -237,6 +237,25 @@ def test_a_snapshot_through_standard_input_and_through_a_pipe(form, scored, tmp_
     assert scored(pipe, out="pipe.csv") == (0, scores)
 
 
+def test_a_batch_never_overwrites_its_snapshot(tmp_path, capsys):
+    snapshot, link = tmp_path / "snapshot.json", tmp_path / "link.csv"
+    data = packed_as("lines", tmp_path)
+    snapshot.write_bytes(data)
+    link.symlink_to(snapshot)
+    for source, out in ((snapshot, snapshot), (snapshot, link), (tmp_path, snapshot)):
+        assert main(["--batch", str(source), "--out", str(out), "--model", "packaged"]) == 1
+        assert "is part of the input" in capsys.readouterr().err and snapshot.read_bytes() == data
+
+
+def test_a_batch_says_what_it_left_out(tmp_path, capsys):
+    data = packed_as("lines", tmp_path)
+    (tmp_path / "twice.json").write_bytes(data.rstrip(b"\n") + b"\n" + data)
+    assert main(["--batch", str(tmp_path / "twice.json"), "--out", str(tmp_path / "s.csv"), "--model", "packaged"]) == 0
+    assert "59 projects scored, 0 lines rejected, 59 duplicates" in capsys.readouterr().err
+    assert main(["--batch", str(tmp_path / "twice.json"), "--out", str(tmp_path / "s.csv"), "--goal", "5"]) == 1
+    assert "--goal" in capsys.readouterr().err
+
+
 def test_standard_input_and_substituted_processes_of_a_shell(tmp_path):
     (tmp_path / "a.json.gz").write_bytes(packed_as("gzip", tmp_path))
     batch = f"{sys.executable} -m kickstarter_predictor.predict --model packaged --batch"
