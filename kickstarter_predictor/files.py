@@ -54,8 +54,8 @@ def snapshot_files(source: Path) -> tuple[list[Path], list[Path]]:
     Raises InputError if there are no snapshots."""
     source = Path(source)
     if not source.exists():
-        raise InputError(f"{source.name}: there is no such file or folder; `dvc repro` fetches it "
-                         "as data.dvc says")
+        fetch = "; `dvc repro` fetches it as data.dvc says" if source.name == "data" else ""
+        raise InputError(f"{source.name}: there is no such file or folder{fetch}")
     if source.is_file():
         return [source], []
     try:
