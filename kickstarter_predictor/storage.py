@@ -157,11 +157,11 @@ def as_path(snapshot: str | Path):
             raise InputError(f"{name}: cannot be copied to {tmp} ({e.strerror})") from None
         yield copy
 
-# %% ../nbs/05_storage.ipynb #7362d571
+# %% ../nbs/05_storage.ipynb #640acd7b
 def check_apart(out: Path, inputs: Iterable[str | Path]) -> None:
     "InputError if the existing file `out` is one of the files or folders `inputs`, or in one."
     target = Path(os.path.realpath(out))
-    if target.is_file():
+    if os.path.isfile(target):
         for path in inputs:
             if target.is_relative_to(os.path.realpath(path)):
                 raise InputError(f"{out}: is part of the input {path}; name another file")
