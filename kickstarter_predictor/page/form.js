@@ -470,7 +470,7 @@ function render({ model, el }) {
   const saved = () => { const { seq: _, errors, ...answer } = last; return JSON.stringify({ fields: values(), answer, model: choices.about, at: new Date().toISOString() }, null, 1); };
   const link = () => `${location.origin}${location.pathname}#${toFragment(values())}`;
   const said = h("span", { role: "status" });
-  const copy = async () => { try { await navigator.clipboard.writeText(link()); said.textContent = "Copied. The link holds what you typed, and no server sees that part of it."; } catch { said.replaceChildren(h("input", { class: "kp-link-text", readonly: true, "aria-label": "Link to this campaign", value: link() })); said.firstChild.select(); } };
+  const copy = async () => { try { await navigator.clipboard.writeText(link()); said.textContent = "Copied. The link holds what you typed, and no server sees that part of it until somebody presses the button."; } catch { said.replaceChildren(h("input", { class: "kp-link-text", readonly: true, "aria-label": "Link to this campaign", value: link() })); said.firstChild.select(); } };
   const download = () => {
     const url = URL.createObjectURL(new Blob([saved()], { type: "application/json" }));
     h("a", { href: url, download: "kickstarter-prediction.json" }).click();
