@@ -16,8 +16,8 @@ from .core import logger
 from kickstarter_predictor.metrics import (
     auc, auc_difference, bootstrap_interval, calibration_error, metrics, replicates, weighted_auc,
 )
+from .evidence import interval_auc
 from .models import BLEND, Model, calibrated, logit
-from .report import auc_text
 from .tune import blend_weights, blended, fit_blend, fit_family, make_fold
 
 log = logger("evaluate")
@@ -275,9 +275,9 @@ def protocols_table(protocols: dict, chosen: str, baseline: str) -> pd.DataFrame
         best = max(others, key=lambda name: families[name]["auc"])
         rows.append({
             "protocol": result["title"], "n": result["n"], "succeeded": result["base_rate"],
-            chosen: auc_text(families[chosen]),
+            chosen: interval_auc(families[chosen]),
             "best other": f"{best} {families[best]['auc']:.3f}",
-            baseline: auc_text(families[baseline]),
+            baseline: interval_auc(families[baseline]),
         })
     return pd.DataFrame(rows)
 

@@ -5,6 +5,7 @@
 # %% ../nbs/07_evidence.ipynb #ad763f1e
 from __future__ import annotations
 
+import re
 from typing import Sequence
 
 import numpy as np
@@ -15,9 +16,9 @@ from kickstarter_predictor.report import (
 )
 
 # %% auto #0
-__all__ = ['MIN_GROUP', 'BINS', 'MIN_BIN', 'table', 'of_hundred', 'calibration_text', 'headline', 'figures_table',
-           'reliability_table', 'off_extremes', 'off_bins', 'lift_table', 'by_size', 'importance_table',
-           'dependence_text', 'search_text']
+__all__ = ['MIN_GROUP', 'BINS', 'MIN_BIN', 'table', 'of_hundred', 'calibration_text', 'interval_auc', 'never_seen', 'headline',
+           'figures_table', 'reliability_table', 'off_extremes', 'off_bins', 'lift_table', 'by_size',
+           'importance_table', 'dependence_text', 'search_text']
 
 # %% ../nbs/07_evidence.ipynb #81280bc8
 def table(head: list[str], rows: list[list]) -> str:
@@ -46,6 +47,25 @@ def calibration_text(figures: dict) -> str:
     expected = figures.get("expected_calibration_error")
     in_brackets = "" if expected is None else f" ({figure_text(expected)})"
     return figure_text(figures["calibration_error"]) + in_brackets
+
+# %% ../nbs/07_evidence.ipynb #06b0636d
+def interval_auc(figures: dict) -> str:
+    "AUC with its 95 % interval; with its standard deviation over folds where there is no interval."
+    known = figure_text(figures.get("low")) != NO_FIGURE
+    return auc_text({k: v for k, v in figures.items() if not (known and k == "auc_sd")})
+
+# %% ../nbs/07_evidence.ipynb #fae497ec
+def never_seen(about: dict) -> list[str]:
+    "A limit of the model `about`, if it learned from samples of all projects: when they end."
+    samples = [s.get("run_id", "") for s in about.get("sources") or [] if s.get("published")]
+    days = [day[0] for day in (re.findall(r"\d{4}-\d\d-\d\d", name) for name in samples) if day]
+    if not days:
+        return []
+    return [
+        f"The samples of all projects end at {max(days)}. Success rates of all projects after that "
+        "were never seen, and the packaged model was never tested on launches later than those it "
+        "learned from."
+    ]
 
 # %% ../nbs/07_evidence.ipynb #2b6a8229
 def headline(measured: dict) -> str:
@@ -100,7 +120,7 @@ def reliability_table(extremes: dict[str, dict]) -> str:
     head = ["answer", "campaigns (n)", "mean predicted", "succeeded (95 % interval)"]
     return table(head, rows) if rows else ""
 
-# %% ../nbs/07_evidence.ipynb #6beac8dc
+# %% ../nbs/07_evidence.ipynb #b735e4cd
 def _beside(predicted: float, observed: float, low: float, high: float) -> str:
     "A mean answer and the observed rate with its interval, in per cent."
     interval = interval_text(100 * low, 100 * high, 1)

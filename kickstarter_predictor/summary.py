@@ -6,11 +6,10 @@
 from __future__ import annotations
 
 from kickstarter_predictor.evidence import (
-    calibration_text, headline, lift_table, off_bins, off_extremes, table,
+    calibration_text, headline, interval_auc, never_seen, off_bins, off_extremes, table,
 )
 from .metrics import EVERYTHING
 from .report import escaped, figure_text, interval_text
-from .model_card import interval_auc, never_seen
 
 # %% auto #0
 __all__ = ['data_text', 'answer_table', 'worth', 'of_crawls', 'summary']
