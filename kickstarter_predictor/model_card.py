@@ -265,7 +265,7 @@ def with_intervals(population: dict, measured: dict) -> dict:
     }
     return population | {"figures": figures | same, "as_listed": listed}
 
-# %% ../nbs/29_model_card.ipynb #59e0e16f
+# %% ../nbs/29_model_card.ipynb #21c69a54
 def population_section(population: dict) -> list[str]:
     """Paragraphs on the predictor whose target population is all campaigns, from its `about`;
     `figures` are those of each source, or of all rows."""
@@ -383,8 +383,8 @@ _IN_SHORT = (
 )
 _AUC = (
     "AUC: how often, of one successful and one failed campaign, the successful one gets the higher "
-    "probability (0.5 is guessing, 1 is never wrong); in brackets the 95 % interval, or after ± the "
-    "standard deviation over folds where there is no interval. Calibration error: the mean "
+    "probability (0.5 is guessing, 1 is never wrong); in brackets the 95 % interval, or after ± "
+    "the standard deviation over folds where there is no interval. Calibration error: the mean "
     f"difference of predicted and observed success rates over {BINS} bins of equally many "
     "campaigns (0.02 is two points in a hundred); in brackets, where it is known, what a perfectly "
     "calibrated model would have. The *original model* is a rebuilt one of the project this one "

@@ -332,7 +332,8 @@ def plot_search(evidence: dict):
     pruned = history["state"] == "pruned"  # their losses are of some folds only
     left.plot(*history.loc[~pruned, ["trial", "loss"]].to_numpy().T, "o", ms=4, label="complete")
     left.step(history["trial"], history["best"], where="post", color="0.3", label="best so far")
-    left.set(xlabel="trial", ylabel="log loss", title=f"{(~pruned).sum():,} complete trials, {pruned.sum():,} pruned")
+    counts = f"{(~pruned).sum():,} complete trials, {pruned.sum():,} pruned"
+    left.set(xlabel="trial", ylabel="log loss", title=counts)
     left.legend(fontsize=8, frameon=False)
     middle.barh([*importance][::-1], [*importance.values()][::-1])
     middle.set(xlabel="fraction of the variance (fANOVA)", title="Parameter importance")

@@ -65,7 +65,10 @@ def worth(measured: dict) -> list[str]:
     bullets = []
     for name in ("below 10 %", "above 90 %"):
         f = (measured.get("extremes") or {}).get(name)
-        if f and f["n"]:
+        off = off_extremes({"extremes": {name: f}})
+        if off:
+            bullets += off
+        elif f and f["n"]:
             interval = interval_text(100 * f["low"], 100 * f["high"], 1)
             bullets.append(
                 f"Of {figure_text(f['n'])} campaigns with an answer {name} (on average "
@@ -80,7 +83,7 @@ def worth(measured: dict) -> list[str]:
             f"probabilities (n = {figure_text(top[2])}), {top[1]:.0%} succeeded, against "
             f"{rate:.0%} of all."
         )
-    return [*bullets, *off_extremes(measured), *off_bins(measured)]
+    return [*bullets, *off_bins(measured)]
 
 # %% ../nbs/42_summary.ipynb #47812f40
 _QUESTION = (
@@ -103,7 +106,7 @@ def of_crawls(runs: dict[str, dict]) -> list[str]:
         if all(parts):
             within, without = (part["families"][run["chosen"]]["auc"] for part in parts)
             bullets.append(
-                f"The AUC within the crawl {escaped(name)}, {within:.3f}, is that of another model, "
+                f"The AUC within the crawl {escaped(name)}, {within:.3f}, is that of another model "
                 "and no creator can count on it. Part of it is how the crawl was made: without the "
                 f"subcategories of which it holds one outcome only, {without:.3f} remain."
             )
