@@ -16,17 +16,17 @@ from .core import logger
 from kickstarter_predictor.metrics import (
     auc, auc_difference, bootstrap_interval, calibration_error, metrics, replicates, weighted_auc,
 )
+from .evidence import interval_auc
 from .models import BLEND, Model, calibrated, logit
-from .report import auc_text
 from .tune import blend_weights, blended, fit_blend, fit_family, make_fold
 
 log = logger("evaluate")
 
 # %% auto #0
-__all__ = ['log', 'PROTOCOLS', 'fit_calibrator', 'cross_calibrated', 'cross_validate', 'cross_blended', 'fit_chosen', 'by_fold',
-           'summary', 'original_matrix', 'original_scores', 'temporal_split', 'sources_of', 'subsample', 'Case',
-           'protocol', 'in_order', 'auc_differences', 'better_than', 'protocols_table', 'goal_deciles', 'subgroups',
-           'importances', 'base_rates', 'typical']
+__all__ = ['log', 'PROTOCOLS', 'MIN_OUTCOMES', 'fit_calibrator', 'cross_calibrated', 'cross_validate', 'cross_blended',
+           'fit_chosen', 'by_fold', 'summary', 'original_matrix', 'original_scores', 'temporal_split', 'sources_of',
+           'subsample', 'Case', 'protocol', 'in_order', 'auc_differences', 'better_than', 'protocols_table',
+           'goal_deciles', 'subgroups', 'importances', 'base_rates', 'typical']
 
 # %% ../nbs/26_evaluate.ipynb #14ddb379
 def fit_calibrator(scores: np.ndarray, y: np.ndarray) -> dict[str, float]:
@@ -275,9 +275,9 @@ def protocols_table(protocols: dict, chosen: str, baseline: str) -> pd.DataFrame
         best = max(others, key=lambda name: families[name]["auc"])
         rows.append({
             "protocol": result["title"], "n": result["n"], "succeeded": result["base_rate"],
-            chosen: auc_text(families[chosen]),
+            chosen: interval_auc(families[chosen]),
             "best other": f"{best} {families[best]['auc']:.3f}",
-            baseline: auc_text(families[baseline]),
+            baseline: interval_auc(families[baseline]),
         })
     return pd.DataFrame(rows)
 
@@ -292,10 +292,13 @@ def goal_deciles(goal_usd: pd.Series) -> pd.Series:
     return deciles.rename_categories(names)
 
 # %% ../nbs/26_evaluate.ipynb #96490024
+MIN_OUTCOMES = 10  # successes, and as many failures: an AUC of a group needs both
+
+
 def subgroups(campaigns: pd.DataFrame, y, p, min_rows: int = 30) -> pd.DataFrame:
     """A row a group of at least `min_rows` campaigns: kind (country, parent category, goal decile
-    in USD), group, n, base_rate, predicted (mean), auc, calibration_error (bins of 50 campaigns
-    or more, 15 at most)."""
+    in USD), group, n, base_rate, predicted (mean), auc (missing below `MIN_OUTCOMES` successes or
+    failures), calibration_error (bins of 50 campaigns or more, 15 at most)."""
     kinds = {
         "country": campaigns["country"], "parent category": campaigns["parent"],
         "goal decile": goal_deciles(campaigns["goal_usd"])
@@ -309,7 +312,9 @@ def subgroups(campaigns: pd.DataFrame, y, p, min_rows: int = 30) -> pd.DataFrame
             y_, p_ = y[members[group]], p[members[group]]
             if (n := len(y_)) >= min_rows:
                 error = calibration_error(y_, p_, int(np.clip(n // 50, 1, 15)))
-                rows.append((kind, group, n, y_.mean(), p_.mean(), auc(y_, p_), error))
+                enough = min(y_.sum(), n - y_.sum()) >= MIN_OUTCOMES
+                area = auc(y_, p_) if enough else float("nan")
+                rows.append((kind, group, n, y_.mean(), p_.mean(), area, error))
     columns = ["kind", "group", "n", "base_rate", "predicted", "auc", "calibration_error"]
     return pd.DataFrame(rows, columns=columns)
 

@@ -5,18 +5,20 @@
 # %% ../nbs/07_evidence.ipynb #ad763f1e
 from __future__ import annotations
 
+import re
 from typing import Sequence
 
 import numpy as np
 
-from .metrics import EVERYTHING
+from .metrics import EVERYTHING, wilson
 from kickstarter_predictor.report import (
     NO_FIGURE, auc_text, escaped, figure_text, interval_text,
 )
 
 # %% auto #0
-__all__ = ['MIN_GROUP', 'BINS', 'MIN_BIN', 'table', 'of_hundred', 'calibration_text', 'headline', 'figures_table',
-           'reliability_table', 'lift_table', 'by_size', 'importance_table', 'dependence_text', 'search_text']
+__all__ = ['MIN_GROUP', 'BINS', 'MIN_BIN', 'table', 'of_hundred', 'calibration_text', 'interval_auc', 'never_seen', 'headline',
+           'figures_table', 'reliability_table', 'off_extremes', 'off_bins', 'lift_table', 'by_size',
+           'importance_table', 'dependence_text', 'search_text']
 
 # %% ../nbs/07_evidence.ipynb #81280bc8
 def table(head: list[str], rows: list[list]) -> str:
@@ -46,6 +48,25 @@ def calibration_text(figures: dict) -> str:
     in_brackets = "" if expected is None else f" ({figure_text(expected)})"
     return figure_text(figures["calibration_error"]) + in_brackets
 
+# %% ../nbs/07_evidence.ipynb #06b0636d
+def interval_auc(figures: dict) -> str:
+    "AUC with its 95 % interval; with its standard deviation over folds where there is no interval."
+    known = figure_text(figures.get("low")) != NO_FIGURE
+    return auc_text({k: v for k, v in figures.items() if not (known and k == "auc_sd")})
+
+# %% ../nbs/07_evidence.ipynb #fae497ec
+def never_seen(about: dict) -> list[str]:
+    "A limit of the model `about`, if it learned from samples of all projects: when they end."
+    samples = [s.get("run_id", "") for s in about.get("sources") or [] if s.get("published")]
+    days = [day[0] for day in (re.findall(r"\d{4}-\d\d-\d\d", name) for name in samples) if day]
+    if not days:
+        return []
+    return [
+        f"The samples of all projects end at {max(days)}. Success rates of all projects after that "
+        "were never seen, and the packaged model was never tested on launches later than those it "
+        "learned from."
+    ]
+
 # %% ../nbs/07_evidence.ipynb #2b6a8229
 def headline(measured: dict) -> str:
     """The figures for campaigns that give everything a form gives, in a sentence; `measured` as
@@ -54,8 +75,8 @@ def headline(measured: dict) -> str:
     if not figures:
         return ""
     return (
-        "**The packaged model, on real campaigns that give everything the form asks for** (blurb, "
-        f"category, video, the creator's past; held out, n = {figure_text(figures['n'])}): "
+        "**The packaged model, on real campaigns of which every field of the form is known** "
+        f"(blurb, category, video, the creator's past; held out, n = {figure_text(figures['n'])}): "
         f"AUC {auc_text(figures)}: "
         f"{of_hundred(figures['auc'])}. The calibration error is "
         f"{figure_text(figures['calibration_error'])}; {figures['base_rate']:.1%} of "
@@ -98,6 +119,44 @@ def reliability_table(extremes: dict[str, dict]) -> str:
         rows.append([name, figure_text(f["n"]), predicted, observed + interval])
     head = ["answer", "campaigns (n)", "mean predicted", "succeeded (95 % interval)"]
     return table(head, rows) if rows else ""
+
+# %% ../nbs/07_evidence.ipynb #b735e4cd
+def _beside(predicted: float, observed: float, low: float, high: float) -> str:
+    "A mean answer and the observed rate with its interval, in per cent."
+    interval = interval_text(100 * low, 100 * high, 1)
+    return f"{100 * predicted:.1f} % predicted, {100 * observed:.1f} %{interval} observed"
+
+
+def off_extremes(measured: dict) -> list[str]:
+    "A sentence for answers below 10 % and above 90 %, if their mean lies outside the interval."
+    sentences = []
+    for name in ("below 10 %", "above 90 %"):
+        f = (measured.get("extremes") or {}).get(name)
+        if f and f["n"] and not f["low"] <= f["predicted"] <= f["high"]:
+            side = "high" if f["predicted"] > f["high"] else "low"
+            rates = _beside(f["predicted"], f["observed"], f["low"], f["high"])
+            sentences.append(
+                f"Answers {name} are too {side}: {rates} (n = {figure_text(f['n'])})."
+            )
+    return sentences
+
+
+def off_bins(measured: dict) -> list[str]:
+    "A sentence for each calibration curve with bins whose mean answer lies outside the interval."
+    sentences = []
+    for name, curve in (measured.get("curves") or {}).items():
+        bins, off = curve["calibration"], []
+        for predicted, observed, n in zip(bins["predicted"], bins["observed"], bins["n"]):
+            low, high = map(float, wilson(observed * n, n))
+            if not low <= predicted <= high:
+                off.append(_beside(predicted, observed, low, high))
+        if off:
+            sentences.append(
+                f"{escaped(name[0].upper() + name[1:])}: in {len(off)} of {len(bins['n'])} bins of "
+                "the calibration curve the mean answer lies outside the 95 % interval of the "
+                f"observed rate (by chance about {0.05 * len(bins['n']):.1g}): {'; '.join(off)}."
+            )
+    return sentences
 
 # %% ../nbs/07_evidence.ipynb #794e5faf
 def lift_table(
@@ -150,14 +209,29 @@ def dependence_text(lines: dict[str, dict]) -> str:
     )
 
 # %% ../nbs/07_evidence.ipynb #39d58947
-def search_text(search: dict) -> str:
-    "What the search of the settings (`packaging.search`) brought, in words."
+def _use_of(search: dict, settings: dict) -> str:
+    "Whether the model with the `settings` has those that the search came to; empty if unknown."
+    best = search["best"].get("settings") or {}
+    both = best.keys() & settings.keys()
+    if not both:
+        return ""
+    if all(np.isclose(best[key], settings[key], rtol=1e-3) for key in both):
+        return " The packaged model has these settings."
+    return (
+        " The packaged model does not have these settings: it keeps those of `params.yaml`, with "
+        "which it was measured."
+    )
+
+
+def search_text(search: dict, settings: dict = {}) -> str:
+    """What the search of the settings (`packaging.search`) brought, in words, and whether a model
+    with the `settings` has them."""
     by_weight = sorted((search.get("importance") or {}).items(), key=lambda item: -item[1])
     importance = [f"{escaped(k)} ({v:.0%})" for k, v in by_weight]
     mattered = f" What mattered: {', '.join(importance[:4])}." if importance else ""
     return (
         f"{figure_text(search['trials'])} trials of Optuna's TPE on real campaigns, "
         f"{figure_text(search['pruned'])} of them pruned, brought the log loss from "
-        f"{figure_text(search['start'], 4)} to {figure_text(search['best']['loss'], 4)}.{mattered} "
-        "Those in use stand in `params.yaml`."
+        f"{figure_text(search['start'], 4)} to {figure_text(search['best']['loss'], 4)}, a gain of "
+        f"{search['start'] - search['best']['loss']:.4f}.{mattered}{_use_of(search, settings)}"
     )

@@ -4,13 +4,16 @@
 
 # %% auto #0
 __all__ = ['SCOPES', 'scope_of', 'protocols_table', 'extremes', 'subgroups_table', 'verdict', 'measured_sections', 'data_section',
-           'population_section', 'not_met', 'kind_of', 'card']
+           'with_intervals', 'population_section', 'not_met', 'kind_of', 'card']
 
 # %% ../nbs/29_model_card.ipynb #1061bf19
-from .report import auc_text, escaped, figure_text
+from typing import Sequence
+
+from .report import escaped, figure_text
 from kickstarter_predictor.evidence import (
-    MIN_GROUP, calibration_text, dependence_text, figures_table, headline, importance_table,
-    of_hundred, reliability_table, search_text, table,
+    BINS, MIN_GROUP, calibration_text, dependence_text, figures_table, headline, importance_table,
+    interval_auc, never_seen, of_hundred, off_bins, off_extremes, reliability_table, search_text,
+    table,
 )
 from .evaluate import in_order
 
@@ -46,7 +49,7 @@ def protocols_table(metrics: dict) -> str:
         )
         rows.append([
             scope_of(key, result), *(figure_text(result.get(k)) for k in ("n", "base_rate")),
-            auc_text(chosen), figure_text(original.get("auc")),
+            interval_auc(chosen), figure_text(original.get("auc")),
             calibration_text(chosen | {"n": result.get("n")}),
         ])
     head = [
@@ -105,7 +108,7 @@ def _worth(others: dict[str, dict], protocols: dict, target: float) -> str:
         "**What it is worth.** That figure is for all kinds of campaigns mixed, where knowing "
         "which subcategories do well helps a lot. Under stricter protocols it is "
         f"{f'below the target in {below}' if below else 'above the target in all'} of "
-        f"{len(others)} cases; lowest, at {auc_text(others[lowest])}, for "
+        f"{len(others)} cases; lowest, at {interval_auc(others[lowest])}, for "
         f"{scope_of(lowest, protocols[lowest])}."
     )
 
@@ -124,7 +127,7 @@ def verdict(metrics: dict, synthetic: bool = False) -> str:
     others = {key: f for key, f in figures.items() if f.get("auc") is not None}
     n = figure_text(int(chosen["n"])) if chosen.get("n") else "–"
     reached = (
-        f"{auc_text(first)} (mean ± standard deviation over folds, 95 % interval), n = {n}: "
+        f"{interval_auc(first)} (95 % interval in brackets), n = {n}: "
         f"{of_hundred(first['auc'])}."
     )
     if synthetic:
@@ -152,30 +155,43 @@ _OF_DEPENDENCE = (
 )
 
 # %% ../nbs/29_model_card.ipynb #00321f4d
-def measured_sections(measured: dict) -> dict[str, list[str]]:
+def measured_sections(measured: dict, settings: dict = {}) -> dict[str, list[str]]:
     """{title: paragraphs} on the packaged model's figures on real campaigns, `measured` as from
-    `report.population_evidence`; what is missing is left out."""
+    `report.population_evidence`; what is missing is left out. `settings` are the model's."""
     part = lambda key, text: text(measured[key]) if measured.get(key) else ""
     sections = {
         "How good the answers are": [headline(measured)],
-        "By what a campaign gives": [
-            part("by_given", lambda by: figures_table(by, "gives")), _OF_GIVEN
+        "By what is known of a campaign": [
+            part("by_given", lambda by: figures_table(by, "known of the campaigns")), _OF_GIVEN
         ],
         "By source": [part("by_source", lambda by: figures_table(by, "source")), _OF_SOURCE],
-        "Answers close to 0 or 1": [part("extremes", reliability_table), _OF_EXTREMES],
+        "Answers close to 0 or 1": [
+            part("extremes", reliability_table), _OF_EXTREMES,
+            " ".join([*off_extremes(measured), *off_bins(measured)]),
+        ],
         "What moves the answer": [
             part("importance", importance_table),
             part("importance", lambda i: _OF_IMPORTANCE.format(n=figure_text(i["n"]))),
         ],
         "One input at a time": [part("partial_dependence", dependence_text), _OF_DEPENDENCE],
-        "How the settings were found": [part("search", search_text)],
+        "How the settings were searched": [
+            part("search", lambda search: search_text(search, settings))
+        ],
     }
     return {title: texts for title, texts in sections.items() if texts[0]}
 
 # %% ../nbs/29_model_card.ipynb #eac39d64
-def _sources_table(sources: list[dict]) -> str:
+def _kind_of_source(source: dict, partial: Sequence[str]) -> str:
+    "What a source of model.json is; `partial` are beginnings of the names of nearly random ones."
+    if not source.get("published"):
+        return ""
+    nearly = str(source.get("run_id")).startswith(tuple(partial))
+    return ", nearly random, without categories" if nearly else ", sample of all"
+
+
+def _sources_table(sources: list[dict], partial: Sequence[str]) -> str:
     rows = [[
-        f"{escaped(s.get('run_id', '–'))}{', sample of all' if s.get('published') else ''}",
+        escaped(s.get("run_id", "–")) + _kind_of_source(s, partial),
         figure_text(s.get("n")), figure_text(s.get("success_rate")),
     ] for s in sources]
     return table(["source", "campaigns (n)", "succeeded"], rows)
@@ -214,13 +230,16 @@ def _crawl_text(synthetic: bool, metrics: dict, population: dict | None) -> str:
     )
 
 
-def data_section(metrics: dict, about: dict, population: dict | None) -> list[str]:
-    "Paragraphs on the data and what is wrong with them."
+def data_section(
+    metrics: dict, about: dict, population: dict | None, partial: Sequence[str] = ()
+) -> list[str]:
+    """Paragraphs on the data and what is wrong with them; sources whose names begin as in `partial`
+    are only nearly random."""
     synthetic = bool(about.get("synthetic"))
     sources = (population or {}).get("sources") or about.get("sources")
     return list(filter(None, [
         about.get("data") or metrics.get("data"), _SYNTHETIC if synthetic else "",
-        _sources_table(sources) if isinstance(sources, list) and sources else "",
+        _sources_table(sources, partial) if isinstance(sources, list) and sources else "",
         _crawl_text(synthetic, metrics, population), _KEPT_OUT,
     ]))
 
@@ -232,6 +251,21 @@ _LARGE = (
 )
 
 # %% ../nbs/29_model_card.ipynb #2b1684e8
+def with_intervals(population: dict, measured: dict) -> dict:
+    "`population` with those figures that were also `measured` with an interval."
+    figures = population.get("figures") or {}
+    known = {**(measured.get("by_source") or {}), **(measured.get("by_given") or {})}
+    same = {
+        name: known[name] for name, f in figures.items()
+        if name in known and isinstance(f, dict) and f.get("n") == known[name]["n"]
+    }
+    listed = {
+        source: known.get(f"{source}, as a crawl", f)
+        for source, f in (population.get("as_listed") or {}).items()
+    }
+    return population | {"figures": figures | same, "as_listed": listed}
+
+# %% ../nbs/29_model_card.ipynb #21c69a54
 def population_section(population: dict) -> list[str]:
     """Paragraphs on the predictor whose target population is all campaigns, from its `about`;
     `figures` are those of each source, or of all rows."""
@@ -243,7 +277,7 @@ def population_section(population: dict) -> list[str]:
     floors = population.get("noise_floors") or {}
     rows = [[
         escaped(source), figure_text(f.get("n")), figure_text(f.get("predicted")),
-        figure_text(f.get("base_rate")), auc_text(f),
+        figure_text(f.get("base_rate")), interval_auc(f),
         calibration_text(f | {"expected_calibration_error": floors.get(source)}),
     ] for source, f in figures.items()]
     head = [
@@ -288,8 +322,8 @@ _LIMITS = {
         "should succeed; which ones, it does not say.",
         "Intervals show how the figures would vary with other campaigns of the same kind. They do "
         "not cover a change of Kickstarter's rules, of fashion or of how the crawl is made.",
-        "The model was chosen among several by the first figure above, which is therefore a little "
-        "too good.",
+        "The pipeline's own model was chosen among several by its AUC under shuffled CV, which is "
+        "therefore a little too good. The packaged model is one model, without such a choice.",
         "Words are rated by how campaigns with such words fared. How well it does in languages "
         "other than English was not measured.",
         "Nothing was measured by gender, age or origin of creators, for the data do not hold them. "
@@ -312,8 +346,8 @@ def not_met(population: dict) -> str:
     answer = "**Not known**: no source of its data is a random sample of all projects. "
     if samples:
         aucs = "; ".join(
-            f"{auc_text(figures[run])} on {escaped(run)} (n = {figure_text(figures[run].get('n'))})"
-            for run in samples
+            f"{interval_auc(f)} on {escaped(run)} (n = {figure_text(f.get('n'))})"
+            for run, f in ((run, figures[run]) for run in samples)
         )
         answer = (
             "**No**, not for this target population. On campaigns it never saw it reaches an AUC "
@@ -349,10 +383,16 @@ _IN_SHORT = (
 )
 _AUC = (
     "AUC: how often, of one successful and one failed campaign, the successful one gets the higher "
-    "probability (0.5 is guessing, 1 is never wrong); mean ± standard deviation over folds and, in "
-    "brackets, the 95 % interval. Calibration error: the mean difference of predicted and observed "
-    "success rates (0.02 is two points in a hundred). The *original model* is a rebuilt one of the "
-    "project this one continues, on the same campaigns."
+    "probability (0.5 is guessing, 1 is never wrong); in brackets the 95 % interval, or after ± "
+    "the standard deviation over folds where there is no interval. Calibration error: the mean "
+    f"difference of predicted and observed success rates over {BINS} bins of equally many "
+    "campaigns (0.02 is two points in a hundred); in brackets, where it is known, what a perfectly "
+    "calibrated model would have. The *original model* is a rebuilt one of the project this one "
+    "continues, on the same campaigns."
+)
+_OF_RUN = (
+    "The figures of this part are not those of the packaged model. A run of the pipeline on one "
+    "crawl chooses the best of its families ({} here), for campaigns that such a crawl lists."
 )
 _GROUPS = (
     f"Out of fold, under shuffled CV, groups of {MIN_GROUP} campaigns or more, lowest AUC first. "
@@ -376,31 +416,38 @@ def _results(metrics: dict) -> dict[str, list[str]]:
 
 # %% ../nbs/29_model_card.ipynb #83b6405d
 def card(
-    metrics: dict, about: dict, population: dict | None = None, evidence: dict | None = None
+    metrics: dict, about: dict, population: dict | None = None, evidence: dict | None = None,
+    partial: Sequence[str] = ()
 ) -> str:
     """The model card as Markdown, from the figures of reports/metrics.json and the `about` of a
     predictor (its model.json); `population` is that of the second predictor, whose target
     population is all campaigns, if there is one; `evidence` is that of `pack`, its part
-    "population" comes first. What is missing is left out."""
+    "population" comes first; `partial` are sources, as in `data_section`. What is missing is left
+    out."""
     runs = {name: run for name, run in (evidence or {}).items() if name != "population"}
+    measured = (evidence or {}).get("population") or {}
     kind = table(["", ""], kind_of(metrics, about)).replace("---:", "---")
     sections = {"In short": [_IN_SHORT, kind]}
-    sections |= measured_sections((evidence or {}).get("population") or {})
+    sections |= measured_sections(measured, about.get("settings") or {})
     synthetic = bool(about.get("synthetic"))
     if answer := verdict(metrics, synthetic):
         question = f"Is AUC ≥ {metrics['target_auc']:g} met?"
         sections["What the pipeline reaches" if synthetic else question] = [answer]
     elif population and "auc" not in population.get("figures", {}):
-        sections["Is AUC ≥ 0.9 met?"] = [not_met(population)]
+        sections["Is AUC ≥ 0.9 met?"] = [not_met(with_intervals(population, measured))]
     sections |= _bullets(_PURPOSE)
-    sections["Data, and what is wrong with them"] = data_section(metrics, about, population)
+    sections["Data, and what is wrong with them"] = data_section(
+        metrics, about, population, partial
+    )
     sections |= _results(metrics)
     if population:
         title = "The second model: all campaigns" if metrics else "How far it can be believed"
-        sections[title] = population_section(population)
+        sections[title] = population_section(with_intervals(population, measured))
     for name, run in runs.items():
-        parts = [verdict(run), protocols_table(run), subgroups_table(run)]
-        sections[f"Cross-validated on {escaped(name)}"] = parts
-    sections |= _bullets(_LIMITS)
+        parts = [_OF_RUN.format(run["chosen"]), verdict(run)]
+        parts += [protocols_table(run), subgroups_table(run)]
+        sections[f"Another model, cross-validated on {escaped(name)}"] = parts
+    limits = [*never_seen(population or about), *_LIMITS["Limits"]]
+    sections |= _bullets({"Limits": limits})
     parts = [f"## {title}\n\n" + "\n\n".join(texts) for title, texts in sections.items()]
     return "\n\n".join(["# Model card: will a Kickstarter campaign succeed?", *parts]) + "\n"

@@ -5,9 +5,11 @@
 # %% ../nbs/42_summary.ipynb #fcaba7ea
 from __future__ import annotations
 
-from .evidence import calibration_text, headline, lift_table, table
+from kickstarter_predictor.evidence import (
+    calibration_text, headline, interval_auc, never_seen, off_bins, off_extremes, table,
+)
 from .metrics import EVERYTHING
-from .report import auc_text, escaped, figure_text, interval_text
+from .report import escaped, figure_text, interval_text
 
 # %% auto #0
 __all__ = ['data_text', 'answer_table', 'worth', 'of_crawls', 'summary']
@@ -30,36 +32,47 @@ _WITHOUT = ", without single-outcome subcategories"
 
 
 def answer_table(measured: dict, runs: dict[str, dict]) -> str:
-    """A row for campaigns that give everything, for all campaigns, and for each crawl by itself:
-    n, success rate, AUC and calibration error; `measured` and `runs` as from
-    `report.population_evidence` and `report.evidence`."""
+    """A row for campaigns with every field known, for all campaigns (both: the packaged model), and
+    for each crawl by itself (another model, the pipeline's own): n, success rate, AUC and
+    calibration error; `measured` and `runs` as from `report.population_evidence` and
+    `report.evidence`."""
     groups = measured.get("by_given") or {}
     parts = {name: groups[name] for name in (EVERYTHING, "all campaigns") if name in groups}
     rows = [[
-        escaped(name[0].upper() + name[1:]),
-        *(figure_text(f.get(key)) for key in ("n", "base_rate")), auc_text(f), calibration_text(f),
+        f"The packaged model: {escaped(name)}",
+        *(figure_text(f.get(key)) for key in ("n", "base_rate")),
+        interval_auc(f), calibration_text(f),
     ] for name, f in parts.items()]
     for name, run in runs.items():
         for key, of in (("shuffled", ""), ("excluding_single_outcome", _WITHOUT)):
             if result := run["protocols"].get(key):
                 f = result["families"][run["chosen"]] | {"n": result["n"]}
-                kind = f"Within the crawl {escaped(name)}{of}"
+                kind = (
+                    f"Another model, the pipeline's own ({run['chosen']}), within the crawl "
+                    f"{escaped(name)}{of}"
+                )
                 rates = (figure_text(result[k]) for k in ("n", "base_rate"))
-                rows.append([kind, *rates, auc_text(f), calibration_text(f)])
-    head = ["measured on", "campaigns (n)", "succeeded", "AUC (95 % interval)", "calibration error"]
+                rows.append([kind, *rates, interval_auc(f), calibration_text(f)])
+    head = [
+        "model, and what it was measured on", "campaigns (n)", "succeeded", "AUC (95 % interval)",
+        "calibration error (expected if perfect)",
+    ]
     return table(head, rows) if rows else ""
 
 # %% ../nbs/42_summary.ipynb #82f63cea
 def worth(measured: dict) -> list[str]:
     "What the answers are worth, a bullet each, as far as it was measured."
     bullets = []
-    for name in ("below 5 %", "above 95 %"):
+    for name in ("below 10 %", "above 90 %"):
         f = (measured.get("extremes") or {}).get(name)
-        if f and f["n"]:
+        off = off_extremes({"extremes": {name: f}})
+        if off:
+            bullets += off
+        elif f and f["n"]:
             interval = interval_text(100 * f["low"], 100 * f["high"], 1)
             bullets.append(
-                f"Of {figure_text(f['n'])} answers {name}, {100 * f['observed']:.1f} %{interval} "
-                "succeeded."
+                f"Of {figure_text(f['n'])} campaigns with an answer {name} (on average "
+                f"{100 * f['predicted']:.1f} %), {100 * f['observed']:.1f} %{interval} succeeded."
             )
     bins = ((measured.get("curves") or {}).get("all campaigns") or {}).get("calibration")
     if bins:
@@ -70,7 +83,7 @@ def worth(measured: dict) -> list[str]:
             f"probabilities (n = {figure_text(top[2])}), {top[1]:.0%} succeeded, against "
             f"{rate:.0%} of all."
         )
-    return bullets
+    return [*bullets, *off_bins(measured)]
 
 # %% ../nbs/42_summary.ipynb #47812f40
 _QUESTION = (
@@ -78,9 +91,9 @@ _QUESTION = (
     "it to reach its goal by its deadline, and why?"
 )
 _NOT = [
-    "It is no cause: that campaigns of a certain length succeed more often does not mean that "
-    "another length would help.",
-    "It knows nothing of the product, and is no ground for decisions about people.",
+    "It does not name causes: that campaigns of a certain length succeed more often does not mean "
+    "that another length would help.",
+    "It knows nothing of the product, and decisions about people must not rest on it.",
     "It was measured on campaigns of the past; rules and fashions change.",
 ]
 
@@ -93,9 +106,9 @@ def of_crawls(runs: dict[str, dict]) -> list[str]:
         if all(parts):
             within, without = (part["families"][run["chosen"]]["auc"] for part in parts)
             bullets.append(
-                f"The AUC within the crawl {escaped(name)}, {within:.3f}, is no promise to a "
-                "creator. Part of it is how the crawl was made: without the subcategories of which "
-                f"it holds one outcome only, {without:.3f} remain."
+                f"The AUC within the crawl {escaped(name)}, {within:.3f}, is that of another model "
+                "and no creator can count on it. Part of it is how the crawl was made: without the "
+                f"subcategories of which it holds one outcome only, {without:.3f} remain."
             )
     return bullets
 
@@ -107,7 +120,7 @@ def summary(measured: dict, runs: dict[str, dict], about: dict) -> str:
         "Question": [_QUESTION], "Data": [data_text(about)] if about.get("sources") else [],
         "Answer": [headline(measured), answer_table(measured, runs)],
         "What it is worth": [bullets(worth(measured))],
-        "What it is not": [bullets([*of_crawls(runs), *_NOT])],
+        "What it is not": [bullets([*never_seen(about), *of_crawls(runs), *_NOT])],
     }
     filled = {title: [text for text in texts if text] for title, texts in parts.items()}
     sections = [f"## {title}\n\n" + "\n\n".join(t) for title, t in filled.items() if t]
