@@ -13,7 +13,7 @@ __all__ = ['FIRST_DAY', 'MOST_READ', 'KEYS', 'MOST_REASONS', 'CURVES', 'SORRY', 
 # %% ../nbs/34_form.ipynb #b9553fb5
 import logging, re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from datetime import date, datetime, timezone
 
@@ -384,9 +384,8 @@ def answered(
 # %% ../nbs/34_form.ipynb #705409b6
 @dataclass(frozen=True)
 class FormRequest:
-    """What the browser wants: the number of the request, the visitor, whether to predict, whether
-    to keep the request, the fields as typed, whether anything may be stored, and which of the
-    visitor's requests to forget: the id of one, `all`, or None; and the day it is there."""
+    """What the browser wants: number of the request, visitor, whether to predict, to keep the
+    request and to store anything, fields as typed, what to forget (an id, `all`, None), the day."""
 
     seq: int
     visitor: str
@@ -395,7 +394,7 @@ class FormRequest:
     fields: dict
     store: bool = True
     forget: str | None = None
-    today: date = field(default_factory=lambda: local_day(None))
+    today: str = ""
 
 # %% ../nbs/34_form.ipynb #19f460f8
 def as_typed(value) -> str | bool | None:
@@ -419,7 +418,7 @@ def to_form_request(message) -> FormRequest | None:
     store, forget = message.get("store") is not False, message.get("forget")
     if not (isinstance(forget, str) and re.fullmatch("all|[0-9a-f]{32}", forget)):
         forget = None
-    today = local_day(message.get("today"))
+    today = local_day(message.get("today")).isoformat()
     return FormRequest(seq, visitor, *flags, fields, store, forget, today)
 
 # %% ../nbs/34_form.ipynb #ffa8664d
@@ -575,14 +574,15 @@ class Form(anywidget.AnyWidget):
 # %% ../nbs/34_form.ipynb #19368080
 def reply(form: Form, request: FormRequest) -> None:
     "Set the `answer` of `form` to `request`, record the request if it is to be kept."
-    values, errors = check(request.fields, form.choices, request.today)
-    shown, campaign, visitor = {}, None, request.visitor
+    today, visitor = local_day(request.today), request.visitor
+    values, errors = check(request.fields, form.choices, today)
+    shown, campaign = {}, None
     if request.forget:
         form.kept.forget(visitor, request.forget)
     if not request.store:
         form.arms.decline(visitor)
     if request.predict and not errors:
-        shown, campaign = answered(values, form.predictor, request.today)
+        shown, campaign = answered(values, form.predictor, today)
     arm = form.arms.of(visitor, campaign.parent) if campaign else None
     wanted = request.keep or form.arms.unrecorded(visitor)
     keep = bool(campaign) and request.store and wanted
