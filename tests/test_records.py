@@ -9,7 +9,8 @@ import pytest
 from support.project import ROOT
 from kickstarter_predictor.records import Findings, json_records
 from kickstarter_predictor.acquire import acquire
-from kickstarter_predictor.predict import _launch_table, main
+from kickstarter_predictor.clean import launch_table
+from kickstarter_predictor.predict import main
 from kickstarter_predictor.core import InputError
 from test_bad_input import PROJECT, line
 
@@ -112,7 +113,7 @@ def test_no_outcome_that_was_open_at_the_launch_is_a_past(tmp_path):
     day, ended = 86_400, ("successful", "failed")
     rows = [PROJECT | {"id": i, "creator": {"id": i % 5 + 1}, "launched_at": PROJECT["launched_at"] + i * 9 * day, "deadline": PROJECT["launched_at"] + (i * 9 + 30) * day, "state": ended[i % 3 == 0]} for i in range(1, 41)]
     rows[7] |= {"earlier_campaigns": 9, "earlier_successes": 8}
-    inputs = lambda rows: _launch_table(table(tmp_path / "a.json", b"\n".join(json.dumps(r).encode() for r in rows))[0]).set_index("id")[["earlier_campaigns", "earlier_successes"]]
+    inputs = lambda rows: launch_table(table(tmp_path / "a.json", b"\n".join(json.dumps(r).encode() for r in rows))[0]).set_index("id")[["earlier_campaigns", "earlier_successes"]]
     before = inputs(rows)
     assert before["earlier_successes"].max() >= 4 and before["earlier_campaigns"].nunique() > 4 and before.loc[8].tolist() == [9, 8]
     for launch in (r["launched_at"] for r in rows):
