@@ -77,7 +77,7 @@ def changes(values: Mapping, today: date) -> list[list[Change]]:
 
 # %% ../nbs/30_advice.ipynb #252784a3
 def local_day(text, utc: date | None = None) -> date:
-    "The day that a browser says it is, in ISO 8601, if there is one now; else the day `utc`."
+    "The day that a browser says it is (ISO 8601), if it is that day somewhere; else the day `utc`."
     utc = utc or datetime.now(timezone.utc).date()
     try:
         day = date.fromisoformat(text)

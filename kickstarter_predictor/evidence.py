@@ -16,9 +16,9 @@ from kickstarter_predictor.report import (
 )
 
 # %% auto #0
-__all__ = ['MIN_GROUP', 'BINS', 'MIN_BIN', 'table', 'of_hundred', 'calibration_text', 'interval_auc', 'never_seen', 'headline',
-           'figures_table', 'reliability_table', 'off_extremes', 'off_bins', 'lift_table', 'by_size',
-           'importance_table', 'dependence_text', 'search_text']
+__all__ = ['MIN_GROUP', 'BINS', 'MIN_BIN', 'EXTREMES', 'table', 'of_hundred', 'calibration_text', 'interval_auc', 'never_seen',
+           'headline', 'figures_table', 'reliability_table', 'miscalibrated', 'miscalibrated_extremes',
+           'miscalibrated_bins', 'lift_table', 'by_size', 'importance_table', 'dependence_text', 'search_text']
 
 # %% ../nbs/07_evidence.ipynb #81280bc8
 def table(head: list[str], rows: list[list]) -> str:
@@ -51,8 +51,8 @@ def calibration_text(figures: dict) -> str:
 # %% ../nbs/07_evidence.ipynb #06b0636d
 def interval_auc(figures: dict) -> str:
     "AUC with its 95 % interval; with its standard deviation over folds where there is no interval."
-    known = figure_text(figures.get("low")) != NO_FIGURE
-    return auc_text({k: v for k, v in figures.items() if not (known and k == "auc_sd")})
+    has_interval = figure_text(figures.get("low")) != NO_FIGURE
+    return auc_text({**figures, "auc_sd": None} if has_interval else figures)
 
 # %% ../nbs/07_evidence.ipynb #fae497ec
 def never_seen(about: dict) -> list[str]:
@@ -121,27 +121,32 @@ def reliability_table(extremes: dict[str, dict]) -> str:
     return table(head, rows) if rows else ""
 
 # %% ../nbs/07_evidence.ipynb #b735e4cd
-def _beside(predicted: float, observed: float, low: float, high: float) -> str:
+def _rates(predicted: float, observed: float, low: float, high: float) -> str:
     "A mean answer and the observed rate with its interval, in per cent."
     interval = interval_text(100 * low, 100 * high, 1)
     return f"{100 * predicted:.1f} % predicted, {100 * observed:.1f} %{interval} observed"
 
 
-def off_extremes(measured: dict) -> list[str]:
-    "A sentence for answers below 10 % and above 90 %, if their mean lies outside the interval."
-    sentences = []
-    for name in ("below 10 %", "above 90 %"):
-        f = (measured.get("extremes") or {}).get(name)
-        if f and f["n"] and not f["low"] <= f["predicted"] <= f["high"]:
-            side = "high" if f["predicted"] > f["high"] else "low"
-            rates = _beside(f["predicted"], f["observed"], f["low"], f["high"])
-            sentences.append(
-                f"Answers {name} are too {side}: {rates} (n = {figure_text(f['n'])})."
-            )
-    return sentences
+def miscalibrated(name: str, f: dict | None) -> str | None:
+    "A sentence on the figures `f` of the answers `name`, if their mean lies outside the interval."
+    if not f or not f["n"] or f["low"] <= f["predicted"] <= f["high"]:
+        return None
+    side = "high" if f["predicted"] > f["high"] else "low"
+    rates = _rates(f["predicted"], f["observed"], f["low"], f["high"])
+    return f"Answers {name} are too {side}: {rates} (n = {figure_text(f['n'])})."
 
 
-def off_bins(measured: dict) -> list[str]:
+EXTREMES = ("below 10 %", "above 90 %")
+
+
+def miscalibrated_extremes(measured: dict) -> list[str]:
+    "A sentence for each of the `EXTREMES` that is `miscalibrated`."
+    figures = measured.get("extremes") or {}
+    sentences = (miscalibrated(name, figures.get(name)) for name in EXTREMES)
+    return [sentence for sentence in sentences if sentence]
+
+
+def miscalibrated_bins(measured: dict) -> list[str]:
     "A sentence for each calibration curve with bins whose mean answer lies outside the interval."
     sentences = []
     for name, curve in (measured.get("curves") or {}).items():
@@ -149,7 +154,7 @@ def off_bins(measured: dict) -> list[str]:
         for predicted, observed, n in zip(bins["predicted"], bins["observed"], bins["n"]):
             low, high = map(float, wilson(observed * n, n))
             if not low <= predicted <= high:
-                off.append(_beside(predicted, observed, low, high))
+                off.append(_rates(predicted, observed, low, high))
         if off:
             sentences.append(
                 f"{escaped(name[0].upper() + name[1:])}: in {len(off)} of {len(bins['n'])} bins of "

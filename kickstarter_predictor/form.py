@@ -85,11 +85,9 @@ def choices(about: About) -> dict:
         "categories": categories(about),
         "countries": [c for c in about.levels["country"] if re.fullmatch("[A-Z]{2}", c)],
         "currencies": sorted(about.usd_rates),
-        "signs": {c: CURRENCIES[c].symbol for c in CURRENCIES if CURRENCIES[c].symbol},
+        "signs": {code: c.symbol for code, c in CURRENCIES.items() if c.symbol},
         "currency_of": {c: m for c, m in CURRENCY_OF.items() if m in about.usd_rates},
-        "name": NAME_LENGTH,
-        "blurb": BLURB_LENGTH,
-        "days": list(DAYS),
+        "name": NAME_LENGTH, "blurb": BLURB_LENGTH, "days": list(DAYS),
         "about": model_line(about),
     }
 
@@ -319,13 +317,14 @@ def as_texts(values: Mapping) -> dict:
 CURVES = {"goal": "Chance over the goal", "days": "Chance over the days"}
 
 
-def tried(values: Mapping, predictor: Predictor, today: date) -> tuple[float, dict, list[dict]]:
+def tried(
+    values: Mapping, predictor: Predictor, today: date, lower: bool = True
+) -> tuple[float, dict, list[dict]]:
     """(the chance of the campaign `values`, its chances over goal and over length all else equal,
     {goal, days: {title, values, p, now, p_now, log}}, the best changes on the day `today`), all by
-    one call of the model. No other goal is suggested where this one is `beyond_known`."""
-    campaign, about = as_campaign(values), predictor.about
-    kinds = changes(values, today)[1 if beyond_known(to_columns([campaign], about), about) else 0 :]
-    grid = grids(campaign.goal, about.usd_rates.get(campaign.currency, 1.0))
+    one call of the model; without lower goals unless `lower`."""
+    campaign, kinds = as_campaign(values), changes(values, today)[0 if lower else 1 :]
+    grid = grids(campaign.goal, predictor.about.usd_rates.get(campaign.currency, 1.0))
     points = [campaign.model_copy(update={f: v}) for f in grid for v in grid[f]]
     changed = [as_campaign(values | c.values) for kind in kinds for c in kind]
     rounded = probabilities([campaign, *points, *changed], predictor).round(4).tolist()
@@ -346,12 +345,12 @@ def answer(
     """(what the page draws for the `values` of `check` on the day `today`, the campaign). Raises
     InputError."""
     campaign, about = as_campaign(values), predictor.about
-    now, curves, best = tried(values, predictor, today or local_day(None))
+    columns = to_columns([campaign], about)
+    beyond, goal_usd = beyond_known(columns, about), columns["goal_usd"][0]
+    now, curves, best = tried(values, predictor, today or local_day(None), lower=not beyond)
     p = replace(predict(campaign, predictor), probability=now)
     digits4 = lambda value: None if value is None else round(value, 4)
     inside = "" if p.base_of == "all campaigns" else f" in {p.base_of.replace('/', ' / ')}"
-    columns = to_columns([campaign], about)
-    beyond, goal_usd = beyond_known(columns, about), columns["goal_usd"][0]
     as_line = lambda note: capitalized(note) + "."
     return {
         "probability": now, "low": digits4(p.low), "high": digits4(p.high),

@@ -12,8 +12,8 @@ from typing import Sequence
 from .report import escaped, figure_text
 from kickstarter_predictor.evidence import (
     BINS, MIN_GROUP, calibration_text, dependence_text, figures_table, headline, importance_table,
-    interval_auc, never_seen, of_hundred, off_bins, off_extremes, reliability_table, search_text,
-    table,
+    interval_auc, miscalibrated_bins, miscalibrated_extremes, never_seen, of_hundred,
+    reliability_table, search_text, table,
 )
 from .evaluate import in_order
 
@@ -167,7 +167,7 @@ def measured_sections(measured: dict, settings: dict = {}) -> dict[str, list[str
         "By source": [part("by_source", lambda by: figures_table(by, "source")), _OF_SOURCE],
         "Answers close to 0 or 1": [
             part("extremes", reliability_table), _OF_EXTREMES,
-            " ".join([*off_extremes(measured), *off_bins(measured)]),
+            " ".join([*miscalibrated_extremes(measured), *miscalibrated_bins(measured)]),
         ],
         "What moves the answer": [
             part("importance", importance_table),

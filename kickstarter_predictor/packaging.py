@@ -361,7 +361,8 @@ def pack(folder: Path, target: Path, evidence: dict | None = None) -> dict:
         )
     with atomic_folder(target, ours=[*sizes, *_OURS]) as part:
         shutil.copytree(folder, part, dirs_exist_ok=True)
-        (part / "model_card.md").write_text(card({}, about, about, evidence), encoding="utf-8")
+        text = card({}, about, about, evidence, param("population.partial"))
+        (part / "model_card.md").write_text(text, encoding="utf-8")
         text = json.dumps(evidence, indent=1, sort_keys=True, ensure_ascii=False)
         (part / "evidence.json").write_text(text + "\n", encoding="utf-8")
         seal(part)

@@ -345,8 +345,9 @@ def _percent(p: float) -> str:
 
 
 def _heading(p: Prediction) -> list[str]:
-    low, high = (p.low is not None and _percent(end) for end in (p.low, p.high))
-    interval = f" (90 % interval: {low} to {high})" if low else ""
+    interval = ""
+    if p.low is not None:
+        interval = f" (90 % interval: {_percent(p.low)} to {_percent(p.high)})"
     return [
         f"Probability of success: {_percent(p.probability)}{interval}",
         f"Base rate: {p.base_rate:.0%} ({p.base_of}, {p.base_count})",

@@ -329,10 +329,10 @@ def plot_search(evidence: dict):
     history, weights = pd.DataFrame(search["history"]), search.get("importance") or {}
     importance = dict(sorted(weights.items(), key=lambda item: -item[1]))
     fig, (left, middle, right) = _figure(3)
-    pruned = history["state"] == "pruned"  # their losses are of some folds only
-    left.plot(*history.loc[~pruned, ["trial", "loss"]].to_numpy().T, "o", ms=4, label="complete")
+    complete = history[history["state"] != "pruned"]  # the losses of others are of some folds only
+    left.plot(complete["trial"], complete["loss"], "o", ms=4, label="complete")
     left.step(history["trial"], history["best"], where="post", color="0.3", label="best so far")
-    counts = f"{(~pruned).sum():,} complete trials, {pruned.sum():,} pruned"
+    counts = f"{len(complete):,} complete trials, {len(history) - len(complete):,} pruned"
     left.set(xlabel="trial", ylabel="log loss", title=counts)
     left.legend(fontsize=8, frameon=False)
     middle.barh([*importance][::-1], [*importance.values()][::-1])

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 from kickstarter_predictor.evidence import (
-    calibration_text, headline, interval_auc, never_seen, off_bins, off_extremes, table,
+    EXTREMES, calibration_text, headline, interval_auc, miscalibrated, miscalibrated_bins,
+    never_seen, table,
 )
 from .metrics import EVERYTHING
 from .report import escaped, figure_text, interval_text
@@ -63,11 +64,10 @@ def answer_table(measured: dict, runs: dict[str, dict]) -> str:
 def worth(measured: dict) -> list[str]:
     "What the answers are worth, a bullet each, as far as it was measured."
     bullets = []
-    for name in ("below 10 %", "above 90 %"):
+    for name in EXTREMES:
         f = (measured.get("extremes") or {}).get(name)
-        off = off_extremes({"extremes": {name: f}})
-        if off:
-            bullets += off
+        if sentence := miscalibrated(name, f):
+            bullets.append(sentence)
         elif f and f["n"]:
             interval = interval_text(100 * f["low"], 100 * f["high"], 1)
             bullets.append(
@@ -83,7 +83,7 @@ def worth(measured: dict) -> list[str]:
             f"probabilities (n = {figure_text(top[2])}), {top[1]:.0%} succeeded, against "
             f"{rate:.0%} of all."
         )
-    return [*bullets, *off_bins(measured)]
+    return [*bullets, *miscalibrated_bins(measured)]
 
 # %% ../nbs/42_summary.ipynb #47812f40
 _QUESTION = (

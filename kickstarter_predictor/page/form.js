@@ -310,7 +310,8 @@ function render({ model, el }) {
   let seq = 0, waiting = 0, timer = 0; // one request is on its way at a time
   let again = false, predict = false, keep = false, keeping = false, forget = null, forgetting = null;
   let last = null, undo = [], kept = []; // the answer drawn; changes tried; requests of this tab that are not stored
-  const touched = new Set(), filled = "Filled in from a link: press “Show my chances”.";
+  const touched = new Set();
+  let hint = ""; // what to do next, until an answer is asked for
 
   const button = h("button", { type: "submit", class: "kp-main" }, "Show my chances");
   const status = h("p", { class: "kp-status", role: "status" });
@@ -392,7 +393,7 @@ function render({ model, el }) {
     if (keeping && a.probability != null && !(consent.checked && model.get("history")?.stores)) { kept = [{ probability: a.probability, fields: values() }, ...kept].slice(0, 20); drawHistory(); }
     keeping = false;
     const n = wrong.filter((f) => predict || touched.has(f.key)).length;
-    status.textContent = a.trouble ?? (predict && n ? `${n} field${n === 1 ? " needs" : "s need"} a look.` : predict || status.textContent !== filled ? "" : filled);
+    status.textContent = a.trouble ?? (predict && n ? `${n} field${n === 1 ? " needs" : "s need"} a look.` : predict ? "" : hint);
     draw(a);
     if (again) { again = false; send(); }
   }
@@ -503,6 +504,7 @@ function render({ model, el }) {
     event.preventDefault();
     predict = by.currency.chosen = false;
     undo = [];
+    hint = "";
     touched.clear();
     put({ ...EMPTY, launch: later(30) });
     memory.set("draft", null);
@@ -524,7 +526,7 @@ function render({ model, el }) {
     put({ ...EMPTY, launch: later(30), ...Object.fromEntries(Object.entries(shared).filter(([, v]) => v !== "" && v != null)) });
     by.country.follow();
     history.replaceState(null, "", location.pathname + location.search);
-    status.textContent = filled;
+    status.textContent = hint = "Filled in from a link: press “Show my chances”.";
   };
   follow();
   window.addEventListener("hashchange", () => { follow(); send(); });
