@@ -145,7 +145,7 @@ def miscalibrated_extremes(measured: dict) -> list[str]:
     sentences = (miscalibrated(name, figures.get(name)) for name in EXTREMES)
     return [sentence for sentence in sentences if sentence]
 
-
+# %% ../nbs/07_evidence.ipynb #114bff20
 def miscalibrated_bins(measured: dict) -> list[str]:
     "A sentence for each calibration curve with bins whose mean answer lies outside the interval."
     sentences = []
