@@ -21,8 +21,8 @@ reproduce: $(READY) ## run the whole pipeline (dvc repro) on the data of data.dv
 	@echo "  the form         make app"
 	@echo "  the notebooks    make lab; executed, with figures: artifacts/notebooks/"
 
-test: $(READY) ## run every test (about 27 minutes): notebooks and modules in step, nbdev_test, pytest
-	@echo "All tests take about 27 minutes on two cores."
+test: $(READY) ## run every test (about 22 minutes): notebooks and modules in step, nbdev_test, pytest
+	@echo "All tests take about 22 minutes on two cores."
 	python -m pytest -q tests/test_sync.py
 	nbdev_test --n_workers 2
 	python -m pytest -q --durations 10 --ignore tests/test_sync.py tests
