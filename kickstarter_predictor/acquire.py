@@ -188,7 +188,7 @@ def read_file(
             writer.write_batch(rows)
             index.append(_index_rows(rows))
             robots.update(pc.fill_null(rows["robot_id"], "").to_pylist())
-            runs.update(rows["run_id"].drop_null().to_pylist())
+            runs.update(rows["run_id"].drop_null().unique().to_pylist())
     check_counts(path.name, findings.good, findings, max_rejected)
     index = pd.DataFrame(np.concatenate(index), columns=["id", "snapshot", "changed"])
     index["row"] = np.arange(len(index))

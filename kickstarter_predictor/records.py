@@ -13,6 +13,7 @@ __all__ = ['Time', 'Count', 'Id', 'Text', 'Unchecked', 'decode', 'INT', 'FLOAT',
 import json, math, re, typing
 from collections import Counter
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 import msgspec, pandas as pd, pyarrow as pa, pyarrow.compute as pc
 from msgspec import Meta, Struct, UNSET, UnsetType
@@ -143,12 +144,13 @@ def _array(values, kind: pa.DataType) -> pa.Array:
 def to_batch(lines: list[Line], snapshots: list[int | None]) -> pa.RecordBatch:
     """`lines` as a record batch, columns as in `SCHEMA` but for the last two; `snapshots` are the
     times of their crawls in seconds since 1970, or None."""
-    columns = {name: [getattr(line.data, name) for line in lines] for name in FIELDS}
+    projects = [line.data for line in lines]
+    columns = {name: [*map(attrgetter(name), projects)] for name in FIELDS}
     for head, kind in NESTED.items():
         unknown = kind()
         parts = [part or unknown for part in columns[head]]
         for tail in kind.__struct_fields__:
-            columns[f"{head}.{tail}"] = [getattr(part, tail) for part in parts]
+            columns[f"{head}.{tail}"] = [*map(attrgetter(tail), parts)]
     columns["video"] = [None if v is UNSET else v is not None for v in columns["video"]]
     columns["usd_pledged"] = [*map(finite_number, columns["usd_pledged"])]
     crawl = [line.run_id for line in lines], [line.robot_id for line in lines], snapshots
@@ -357,6 +359,8 @@ def _is_count(value) -> bool:
 def check_past(project: Project, findings: Findings) -> None:
     "Empty what `project` gives of its creator's past where that cannot be, and count it."
     given = {name: v for name in PAST if (v := getattr(project, name)) is not None}
+    if not given:
+        return
     wrong = [name for name, value in given.items() if not _is_count(value)]
     most = given.get("earlier_campaigns", MOST_EARLIER)
     if not wrong and given.get("earlier_successes", 0) > most:
