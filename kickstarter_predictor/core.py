@@ -208,13 +208,14 @@ PACKAGE = Path(kickstarter_predictor.__file__).parent  # the folder of the libra
 def root(start: Path | None = None) -> Path:
     """The repository around `start` (default: the working directory): the nearest folder with a
     `params.yaml` and `nbs/`. Raises InputError if there is none."""
-    start = Path(start or Path.cwd()).resolve()
+    try:
+        start = Path(start or Path.cwd()).resolve()
+    except FileNotFoundError:
+        raise InputError("the working directory was removed; change to another") from None
     for folder in (start, *start.parents):
         if (folder / "params.yaml").exists() and (folder / "nbs").is_dir():
             return folder
-    raise InputError(
-        f"{start.name}: no params.yaml here or above; run this inside a clone of the project"
-    )
+    raise InputError(f"{start.name}: no params.yaml here or above; run this inside a clone")
 
 # %% ../nbs/00_core.ipynb #2dd67f42
 def notebooks(base: Path | None = None) -> dict[str, Path]:
