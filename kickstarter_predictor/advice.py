@@ -67,7 +67,7 @@ def changes(values: Mapping, today: date) -> list[list[Change]]:
     lengths = sorted((n for n in LENGTHS if n != days), key=lambda n: abs(n - days))
     lengths = [Change(f"Run it for {n} days instead of {days}", {"days": n}) for n in lengths]
     later = [launch + timedelta(days=k) for k in range(1, 7)]
-    later = [d for d in later if d <= today + FARTHEST_LAUNCH and d.year == launch.year]
+    later = [d for d in later if d <= today + FARTHEST_LAUNCH]
     launch_on = f"Launch on {{}} instead of {day_in_words(launch)}"
     later = [Change(launch_on.format(day_in_words(d)), {"launch": d}) for d in later]
     video = {

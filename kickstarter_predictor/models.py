@@ -9,7 +9,7 @@ import hashlib, json, math, os, re
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Callable, Literal, Mapping, NamedTuple, Sequence
 
@@ -22,17 +22,16 @@ from kickstarter_predictor.core import (
     write_json,
 )
 from .storage import save_arrays, seal, to_arrays, unseal
-from .trees import Trees
-from .inputs import CATEGORICAL, FEATURES, input_of
+from .trees import Additive, Beta, Curve, Trees, UNCHANGED
+from .inputs import CATEGORICAL, FEATURES, categorical_values, input_of
 from .features import Encoder, ordinal_encoding, save_encoder, to_encoder
 
 log = logger("models")
 
 # %% auto #0
-__all__ = ['log', 'PREDICT', 'FAMILY_NAMES', 'BLEND', 'QUESTIONS', 'GIVEN', 'MODEL_FILES', 'PACKAGED', 'Model', 'clip', 'sigmoid',
-           'logit', 'fit_scaler', 'scaled', 'calibrated', 'Curve', 'curve_at', 'ceiling', 'ceilings', 'Additive',
-           'save_model', 'Part', 'to_model', 'Crawl', 'parents', 'About', 'to_about', 'Layout', 'layout', 'crawl_shift',
-           'version', 'save_predictor', 'Predictor', 'load_predictor']
+__all__ = ['log', 'PREDICT', 'FAMILY_NAMES', 'BLEND', 'QUESTIONS', 'MODEL_FILES', 'PACKAGED', 'Model', 'clip', 'sigmoid', 'logit',
+           'fit_scaler', 'scaled', 'calibrated', 'save_model', 'Part', 'to_model', 'Crawl', 'parents', 'About',
+           'to_about', 'Layout', 'layout', 'crawl_shift', 'version', 'save_predictor', 'Predictor', 'load_predictor']
 
 # %% ../nbs/24_models.ipynb #3fa49cd0
 @dataclass
@@ -134,82 +133,6 @@ def calibrated(scores, calibrator: dict):
     "The probability that `calibrator` makes of the log odds `scores`, a float or an array."
     return sigmoid(calibrator["slope"] * clip(scores, 10.0) + calibrator["intercept"])
 
-# %% ../nbs/24_models.ipynb #091f1519
-class Curve(TypedDict):
-    """What `feature` adds to the log odds: `values` at the rising `knots`, straight lines between,
-    level beyond, and 0 where it is missing."""
-
-    feature: str
-    knots: list[float]
-    values: list[float]
-
-
-def curve_at(curve: Curve, x: np.ndarray) -> np.ndarray:
-    "What `curve` adds at each of `x` (NaN: missing): float array (n,)."
-    return np.nan_to_num(np.interp(x, curve["knots"], curve["values"]))
-
-# %% ../nbs/24_models.ipynb #eb09e90c
-_HUNDREDTH = -math.log(99)  # the log odds of 1 %
-
-
-def ceiling(log_goal: np.ndarray, log_largest: np.ndarray) -> np.ndarray:
-    """The highest log odds that a goal may have (log10 of US dollars), if the largest goal that
-    succeeded is `log_largest`: none up to there, 1 % at twice as much, and slowly less beyond."""
-    doublings = (log_goal - log_largest) / math.log10(2)
-    fall = np.where(doublings > 1, 1, 8)  # log odds a doubling
-    return np.where(doublings > 0, _HUNDREDTH - fall * (doublings - 1), np.inf)
-
-
-def ceilings(model: Additive, X: np.ndarray) -> np.ndarray:
-    """The highest log odds of each row of X by `model`: the `ceiling` of its parent's number, else
-    that of all, and `highest` over the goal, from its first knot on."""
-    goal, parent = (X[:, model.names.index(n)].astype(float) for n in ("log_goal", "parent#"))
-    overall = model.log_largest[""]
-    largest = np.array([model.log_largest.get(p, overall) for p in parent.tolist()])
-    odds = ceiling(goal, largest)
-    if model.highest:
-        known = goal >= model.highest["knots"][0]
-        odds = np.minimum(odds, np.where(known, curve_at(model.highest, goal), np.inf))
-    return odds
-
-# %% ../nbs/24_models.ipynb #a42121a6
-@dataclass
-class Additive:
-    """`intercept` + `slope` * `trees` of the first columns + `curves` of the others, at most the
-    `ceiling` of the goal: columns `names`, `log_largest` the log10 of the largest goal that
-    succeeded by number of the parent category, and of all ("")."""
-
-    trees: Model | Trees
-    n_trees: int  # columns of the trees
-    slope: float
-    intercept: float
-    names: list[str]
-    curves: list[Curve]
-    log_largest: dict[float | str, float]
-    highest: Curve | None = None  # log odds over the goal that no held-out answer exceeded
-
-    family = "trees and curves"
-
-    def __call__(self, X: np.ndarray) -> np.ndarray:
-        "The log odds of each row of X: float array (n,)."
-        odds = self.intercept + self.slope * self.trees(X[:, : self.n_trees])
-        added = sum(curve_at(c, X[:, self.names.index(c["feature"])]) for c in self.curves)
-        return np.minimum(odds + added, ceilings(self, X))
-
-    def contributions(self, X: np.ndarray) -> np.ndarray:
-        """How much each feature moves the log odds of each row, and last the log odds of the
-        start: float array (n, features + 1). What the ceiling takes is the goal's."""
-        moved = np.zeros((len(X), len(self.names) + 1))
-        of_trees = self.slope * self.trees.contributions(X[:, : self.n_trees]).astype(float)
-        moved[:, : self.n_trees] = of_trees[:, :-1]
-        moved[:, -1] = of_trees[:, -1] + self.intercept
-        for curve in self.curves:
-            at = self.names.index(curve["feature"])
-            moved[:, at] += curve_at(curve, X[:, at])
-        over = moved.sum(axis=1) - ceilings(self, X)
-        moved[:, self.names.index("log_goal")] -= np.maximum(over, 0)
-        return moved
-
 # %% ../nbs/24_models.ipynb #86a1bec3
 def save_model(model: Model, folder: Path, part: str = "") -> None:
     """Write `model` to `folder`: booster.ubj (XGBoost's own format) or arrays.npz; of a blend those
@@ -300,12 +223,21 @@ class _Trees(TypedDict):
     intercept: float
 
 
+class _TreesAndCurves(Checked):
+    "The fields of model.json that only a model of trees and curves has."
+
+    trees: _Trees = None
+    curves: list[Curve] = []
+    largest_goals: dict[str, float] = {}
+    highest: Curve | None = None
+    beta: Beta = UNCHANGED
+
+
 class Crawl(TypedDict):
     """What a crawl's way of listing adds to the log odds: by `category` (Parent/Category) and
-    `year` of launch; `gives` are the inputs that its records hold."""
+    `year` of launch."""
 
     run_id: str
-    gives: list[str]
     category: dict[str, float]
     year: dict[str, float]
 
@@ -347,7 +279,7 @@ def parents(subcategories: Sequence[str]) -> dict[str, str]:
     return {category: parent for parent, category in pairs if n[category] == 1}
 
 # %% ../nbs/24_models.ipynb #c1b2995e
-class About(_Mapping, Checked):
+class About(_Mapping, _TreesAndCurves):
     "What model.json holds. Fields with a default may be left out."
 
     model_config = ConfigDict(extra="allow")
@@ -363,10 +295,6 @@ class About(_Mapping, Checked):
     limits: dict[str, tuple[float, float]] = {}
     calibrator: _Calibrator
     spread: Annotated[_Spread, AfterValidator(_rising)] = None
-    trees: _Trees = None
-    curves: list[Curve] = []
-    largest_goals: dict[str, float] = {}
-    highest: Curve | None = None
     crawls: list[Crawl] = []
     base_rates: _BaseRates
     subcategories: list[_Pair] = []
@@ -424,24 +352,22 @@ def layout(about: About) -> Layout:
     )
 
 # %% ../nbs/24_models.ipynb #202a5f00
-GIVEN = ["category", "blurb", "preparation_days", "earlier_campaigns", "staff_pick", "video"]
+def crawl_shift(columns: Mapping[str, Sequence], about: About) -> np.ndarray:
+    """What the listing of a crawl adds to the log odds of each campaign of `columns`, in the mean
+    over the crawls that list launches of its year, or of the nearest that one lists: float array
+    (n,). Crawls list by category, so it is nothing without one."""
+    listed = sorted({int(y) for crawl in about.crawls for y in crawl["year"]})
 
+    @cache
+    def shift(pair: str, year: int) -> float:
+        nearest = str(min(listed, key=lambda y: abs(y - year)))
+        crawls = [c for c in about.crawls if nearest in c["year"]]
+        each = [c["year"][nearest] + c["category"].get(pair, 0.0) for c in crawls]
+        return sum(each) / len(each)
 
-def crawl_shift(
-    columns: Mapping[str, Sequence], category: Sequence[str], about: About
-) -> np.ndarray:
-    """What the listing of a crawl adds to the log odds of each campaign of `columns` with its
-    `category` (Parent/Category): of the crawl whose records give most nearly the same inputs."""
-    known = lambda value: value is not None and value == value
-    years = np.asarray(columns["launched_at"], "datetime64[Y]").astype(str).tolist()
-
-    def one(category: str, year: str, *values) -> float:
-        gives = {name for name, value in zip(GIVEN, values) if known(value)}
-        crawl = min(about.crawls, key=lambda c: len(gives ^ {*c["gives"]}))
-        last = max(crawl["year"], key=int, default=year)
-        return crawl["category"].get(category, 0.0) + crawl["year"].get(min(year, last), 0.0)
-
-    return np.array([*map(one, category, years, *(columns[name] for name in GIVEN))], float)
+    years = (np.asarray(columns["launched_at"], "datetime64[Y]").astype(int) + 1970).tolist()
+    rows = zip(columns["category"], categorical_values(columns)["category"], years)
+    return np.array([shift(pair, year) if category else 0.0 for category, pair, year in rows])
 
 # %% ../nbs/24_models.ipynb #212bb899
 def version(folder: Path) -> str:
@@ -467,7 +393,7 @@ def save_predictor(folder: Path, model: Model | Additive, encoder: Encoder, abou
     about = about | {"family": model.family}
     if isinstance(model, Additive):
         about |= {
-            "curves": model.curves, "highest": model.highest,
+            "curves": model.curves, "highest": model.highest, "beta": model.beta,
             "trees": {"columns": model.n_trees, "slope": model.slope, "intercept": model.intercept},
         }
     with atomic_folder(folder, ours=MODEL_FILES) as part:
@@ -511,7 +437,7 @@ def _to_serving_model(about: About, files: Mapping[str, bytes]) -> Model | Trees
     n = about.trees["columns"]
     return Additive(
         Trees(files["booster.ubj"], about.names[:n]), n, about.trees["slope"],
-        about.trees["intercept"], about.names, about.curves, largest, about.highest
+        about.trees["intercept"], about.names, about.curves, largest, about.highest, about.beta
     )
 
 # %% ../nbs/24_models.ipynb #d1fc7125

@@ -19,16 +19,20 @@ from kickstarter_predictor.features import (
 )
 from .inputs import CATEGORICAL, LEARNED
 from .metrics import EVERYTHING, auc, metrics
-from .models import Additive, Curve, Model, curve_at, logit, sigmoid
+from .models import Model, logit, sigmoid
+from kickstarter_predictor.trees import (
+    Additive, Beta, Curve, UNCHANGED, beta_calibrated, curve_at,
+)
 
 log = logger("population")
 
 # %% auto #0
-__all__ = ['log', 'TREES', 'NEVER_FALLS', 'CRAWL_ALONE', 'SETTINGS', 'CRAWL_SETTINGS', 'SHAPES', 'of_source',
+__all__ = ['log', 'TREES', 'NEVER_FALLS', 'CRAWL_ALONE', 'ALIKE', 'SETTINGS', 'CRAWL_SETTINGS', 'SHAPES', 'of_source',
            'in_single_outcome_subcategory', 'Sources', 'to_sources', 'rows_by_run', 'stated_offset', 'fit_trees',
            'CurveShape', 'pieces', 'to_curve', 'fit_curves', 'population_matrix', 'Rows', 'source_features', 'to_rows',
-           'fold_of_trees', 'out_of_fold_trees', 'cross_validate_curves', 'bootstrap_spread', 'largest_goals',
-           'highest_odds', 'fit_population', 'crawl_levels', 'by_source', 'by_what_was_given']
+           'fold_of_trees', 'out_of_fold_trees', 'cross_validate_curves', 'fit_beta', 'cross_calibrated',
+           'bootstrap_spread', 'largest_goals', 'highest_odds', 'fit_population', 'crawl_levels', 'by_source',
+           'by_what_was_given']
 
 # %% ../nbs/27_population.ipynb #4743e020
 def of_source(run_id: pd.Series, beginnings: Sequence[str]) -> np.ndarray:
@@ -96,11 +100,12 @@ def stated_offset(
 
 # %% ../nbs/27_population.ipynb #1380cc56
 TREES = [
-    "log_goal", "launch_year", "launch_yearday", "launch_weekday", "usd_rate", "name_words",
-    "name_text", "category_rate", "parent_rate", "country_rate", "parent#",
+    "log_goal", "launch_year", "launch_sine", "launch_cosine", "launch_weekday", "usd_rate",
+    "name_words", "name_text", "category_rate", "parent_rate", "country_rate", "parent#",
 ]
 NEVER_FALLS = {"name_text", "category_rate", "parent_rate"}  # the odds, with one of these
 CRAWL_ALONE = {"launch_year", "category_rate", "country_rate"}  # tell how far a crawl came
+ALIKE = [{"launch_weekday"}, {"launch_sine", "launch_cosine"}]  # move every campaign's odds alike
 SETTINGS = {
     "n_estimators": 350, "learning_rate": 0.03, "max_depth": 5, "min_child_weight": 10.0,
     "subsample": 0.93, "colsample_bytree": 0.98, "reg_lambda": 3.0,
@@ -114,8 +119,10 @@ def fit_trees(
     settings: dict = SETTINGS, seed: int = 0, threads: int = 1
 ) -> Model:
     """Boosted trees of X (n, len(names)) beside `offset` (log odds, n) with `weight` (n) a row; the
-    log odds never rise with the goal, nor fall with `NEVER_FALLS`. `settings` are XGBoost's by
-    their scikit-learn names."""
+    log odds never rise with the goal, nor fall with `NEVER_FALLS`, and each of `ALIKE` interacts
+    with no other feature. `settings` are XGBoost's by their scikit-learn names."""
+    groups = [*ALIKE, {*names}.difference(*ALIKE)]
+    apart = [[i for i, n in enumerate(names) if n in group] for group in groups]
     coded = [n.endswith("#") for n in names]
     data = xgboost.DMatrix(
         X, y, weight=weight, base_margin=offset, nthread=threads, enable_categorical=True,
@@ -124,6 +131,7 @@ def fit_trees(
     options = {k: v for k, v in settings.items() if k != "n_estimators"} | {
         "objective": "binary:logistic", "base_score": 0.5, "seed": seed, "nthread": threads,
         "monotone_constraints": tuple((n in NEVER_FALLS) - (n == "log_goal") for n in names),
+        "interaction_constraints": str([group for group in apart if group]),
     }
     return Model("XGBoost", booster=xgboost.train(options, data, settings["n_estimators"]))
 
@@ -389,6 +397,26 @@ def cross_validate_curves(
         listed[test] = population[test] + shift
     return population, listed
 
+# %% ../nbs/27_population.ipynb #9e777e22
+def fit_beta(odds: np.ndarray, y: np.ndarray) -> Beta:
+    "The beta calibration of the log odds `odds` (n,) to the outcomes `y` (n,) of 0 and 1."
+    A, none = np.column_stack([-np.logaddexp(0, -odds), np.logaddexp(0, odds), odds**0]), odds * 0
+    weights = minimize(
+        _loss, [1, 1, 0], (A, y, none, np.zeros(3)), "L-BFGS-B", True,
+        bounds=[(0, None), (0, None), (None, None)]
+    ).x
+    return dict(zip(UNCHANGED, weights.round(6).tolist()))
+
+
+def cross_calibrated(odds: np.ndarray, rows: Rows) -> np.ndarray:
+    """The log odds `odds` (n, ...) of each row, calibrated on those of the other folds' random
+    samples, of the first column if there are several."""
+    first, calibrated = odds.reshape(len(odds), -1)[:, 0], np.empty_like(odds)
+    for k in np.unique(rows.fold):
+        at, others = rows.fold == k, (rows.fold != k) & rows.random
+        calibrated[at] = beta_calibrated(odds[at], fit_beta(first[others], rows.y[others]))
+    return calibrated
+
 # %% ../nbs/27_population.ipynb #5f34ee2f
 def bootstrap_spread(scores: np.ndarray, bins: int = 10) -> dict[str, list[float]]:
     """`score` (middle of each of `bins` of equally many rows) and `sd` (of the log odds from one
@@ -421,11 +449,12 @@ def highest_odds(log_goal: np.ndarray, odds: np.ndarray, min_rows: int = 20) -> 
 # %% ../nbs/27_population.ipynb #be8fa4b8
 def fit_population(
     rows: Rows, odds: np.ndarray, scale: dict[str, float], largest: dict[str, float],
-    settings: dict = SETTINGS, seed: int = 0, threads: int = 1, highest: Curve | None = None
+    settings: dict = SETTINGS, seed: int = 0, threads: int = 1, highest: Curve | None = None,
+    beta: Beta = UNCHANGED
 ) -> tuple[Additive, list[dict]]:
     """(the model for all campaigns, levels of each of `rows.cells`) fitted to all rows: the curves
-    beside the out-of-fold log odds `odds` (n,) of the trees, already scaled by `scale`; no answer
-    is higher than `highest` over the goal."""
+    beside the out-of-fold log odds `odds` (n,) of the trees, already scaled by `scale`; the sum is
+    calibrated by `beta`, and no answer is higher than `highest` over the goal."""
     parameters = rows.features, "all", rows.words, rows.pooled, rows.years
     X, names, n = population_matrix(*parameters)
     own, _, _ = population_matrix(rows.features, "own", *parameters[2:])
@@ -441,20 +470,21 @@ def fit_population(
     numbers = ordinal_encoding(rows.words)["parent"]
     log_largest = {numbers.get(p, ""): float(np.log10(goal)) for p, goal in largest.items()}
     return Additive(
-        trees, n, scale["slope"], scale["intercept"], names, curves, log_largest, highest
+        trees, n, scale["slope"], scale["intercept"], names, curves, log_largest, highest, beta
     ), effects
 
 # %% ../nbs/27_population.ipynb #9ab02144
-def crawl_levels(effects: list[dict], gives: dict[str, list[str]]) -> list[dict]:
-    """For each crawl of `gives` ({run: the inputs that its records hold}) what its listing adds, by
-    category and by year, from the levels `effects` of `to_rows`' cells."""
+def crawl_levels(effects: list[dict], runs: Sequence[str]) -> list[dict]:
+    """For each crawl of `runs` what its listing adds, by category and by year, from the levels
+    `effects` of `to_rows`' cells."""
     def of(run: str, levels: dict) -> dict[str, float]:
         pairs = (key.split("\n", 1) + [value] for key, value in levels.items())
         return {level: value for r, level, value in pairs if r == run}
 
-    return [{
-        "run_id": run, "gives": names, "category": of(run, effects[0]), "year": of(run, effects[1])
-    } for run, names in gives.items()]
+    return [
+        {"run_id": run, "category": of(run, effects[0]), "year": of(run, effects[1])}
+        for run in runs
+    ]
 
 # %% ../nbs/27_population.ipynb #167787b2
 def by_source(y: np.ndarray, p: np.ndarray, fold: np.ndarray,

@@ -18,7 +18,7 @@ from kickstarter_predictor.core import (
     InputError, atomic, brief, command, is_command, lazy, output, printable,
 )
 from .storage import as_path, check_apart
-from .clean import ROUND_RATES, clean_text, launch_table
+from .clean import ROUND_RATES, clean_text, launch_table, usd_rate
 from .campaign import Campaign, known_fields, read_fields, to_campaign
 from .inputs import categorical_values, inputs, numbers, phrase
 from .features import encode_ordinals
@@ -95,7 +95,7 @@ def shifted(odds: np.ndarray, columns: Mapping, predictor: Predictor) -> np.ndar
     answers for a crawl by a model for all campaigns: float array (n,)."""
     if predictor.target == predictor.about.question:
         return odds
-    return odds + crawl_shift(columns, categorical_values(columns)["category"], predictor.about)
+    return odds + crawl_shift(columns, predictor.about)
 
 # %% ../nbs/28_predict.ipynb #2e2ac093
 def contributions(predictor: Predictor, x: np.ndarray) -> tuple[float, dict[str, float]]:
@@ -133,7 +133,7 @@ class Reason:
     phrase: str
 
 
-_PHRASES = {"source": "how this crawl lists campaigns", "other": "everything else"}
+_PHRASES = {"source": "the way that crawls list campaigns", "other": "everything else"}
 
 
 def _reason(name: str, points: float, columns: Mapping) -> Reason:
@@ -459,8 +459,7 @@ def _campaign_or_error(row: dict, subcategories) -> Campaign | InputError:
 
 
 def _parse_rows(frame: pd.DataFrame, subcategories=()) -> list[Campaign | InputError]:
-    rows = frame.astype(object).to_dict("records")
-    return [_campaign_or_error(row, subcategories) for row in rows]
+    return [_campaign_or_error(r, subcategories) for r in frame.astype(object).to_dict("records")]
 
 # %% ../nbs/28_predict.ipynb #e5ec7105
 def answerable(frame: pd.DataFrame) -> pd.Series:
@@ -495,9 +494,9 @@ def score_snapshot(
     target_population: str = "population", quiet: bool = False
 ) -> dict[str, int]:
     """Write `id,probability` of every project of `snapshot` (file, folder or pipe; `-` for standard
-    input) to the CSV `out`; {projects, rejected, not_launched, duplicates, repaired}. Raises
-    InputError if it cannot be read, or `model` does not answer for the `target_population` (one of
-    `QUESTIONS`)."""
+    input) to the CSV `out`; {projects, rejected, not_launched, duplicates, repaired,
+    with_an_assumed_goal_or_rate}. Raises InputError if it cannot be read, or `model` does not
+    answer for the `target_population` (one of `QUESTIONS`)."""
     from kickstarter_predictor.acquire import acquire  # only a batch needs pandera and Dask
 
     predictor = load_predictor(model, target_population)
@@ -509,7 +508,8 @@ def score_snapshot(
         pd.DataFrame({"id": projects["id"], "probability": p.round(6)}).to_csv(part, index=False)
     kinds = ("rejected", "not_launched", "duplicates", "repaired")
     counts = {key: int(provenance[key].sum()) for key in kinds}
-    return {"projects": len(projects), **counts}
+    assumed = ~projects["goal"].gt(0) | usd_rate(projects).isna()
+    return {"projects": len(projects), **counts, "with_an_assumed_goal_or_rate": int(assumed.sum())}
 
 # %% ../nbs/28_predict.ipynb #b1c534f5
 _HELP = {
@@ -591,8 +591,8 @@ def main(argv: list[str] | None = None) -> int:
     if args.out is not None:
         raise InputError("--out: goes with --batch, and names the CSV that it shall write")
     prediction = predict(_campaign(args), load_predictor(args.model, args.target))
-    json_ = args.format == "json"
-    print(json.dumps(asdict(prediction), indent=1) if json_ else as_text(prediction))
+    to_text = as_text if args.format == "text" else lambda p: json.dumps(asdict(p), indent=1)
+    print(to_text(prediction))
     return 0
 
 # %% ../nbs/28_predict.ipynb #7a7f8778

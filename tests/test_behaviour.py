@@ -9,6 +9,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import logit
 from scipy.stats import spearmanr
 
 from kickstarter_predictor.models import load_predictor
@@ -86,6 +87,23 @@ def test_the_hour_changes_little(campaign, predictor):
     times = [f"2016-03-08T{h:02}:{m:02}" for h in range(24) for m in (0, 7)]
     p = [*what_if(campaign, "launched_at", [*times, "2016-03-08"], predictor)]
     assert max(p) - min(p) <= 0.03
+
+
+@every_campaign
+def test_the_day_of_the_launch_changes_little(campaign, predictor):
+    days = pd.date_range("2026-01-01", "2027-02-15").strftime("%Y-%m-%d")
+    p = what_if(campaign, "launched_at", [*days], predictor).to_numpy()
+    assert np.abs(np.diff(p)).max() <= 0.08  # from 31 December to 1 January, too
+    assert max(np.ptp(p[at : at + 7]) for at in range(len(p) - 6)) <= 0.1
+
+
+@every_campaign
+def test_a_crawl_adds_the_same_whatever_else_is_given(campaign, predictor, probability):
+    crawl = load_predictor("packaged", "crawl")
+    added = lambda **more: logit(predict(campaign | more, crawl, with_reasons=False).probability) - logit(probability(campaign, **more))
+    fields = [{}, {"blurb": None}, {"blurb": BLURB}, {"video": True}, {"staff_pick": False}, {"created_at": "2016-02-01"}, {"earlier_campaigns": 1, "earlier_successes": 0}]
+    assert np.ptp([added(**more) for more in fields]) < 0.01
+    assert added(category=None) == pytest.approx(0, abs=1e-6)
 
 
 @every_campaign

@@ -252,6 +252,11 @@ def test_a_batch_says_what_it_left_out(tmp_path, capsys):
     (tmp_path / "twice.json").write_bytes(data.rstrip(b"\n") + b"\n" + data)
     assert main(["--batch", str(tmp_path / "twice.json"), "--out", str(tmp_path / "s.csv"), "--model", "packaged"]) == 0
     assert "59 projects scored, 0 lines rejected, 59 duplicates" in capsys.readouterr().err
+    lines = [json.loads(line) for line in data.splitlines()]
+    lines[0]["data"]["goal"], lines[1]["data"] = 0, lines[1]["data"] | {"currency": "XXX", "static_usd_rate": None}
+    (tmp_path / "odd.json").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    assert main(["--batch", str(tmp_path / "odd.json"), "--out", str(tmp_path / "s.csv"), "--model", "packaged"]) == 0
+    assert "59 projects scored, 0 lines rejected, 2 with an assumed goal or rate" in capsys.readouterr().err
     assert main(["--batch", str(tmp_path / "twice.json"), "--out", str(tmp_path / "s.csv"), "--goal", "5"]) == 1
     assert "--goal" in capsys.readouterr().err
 
