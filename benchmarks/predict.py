@@ -9,6 +9,7 @@ import statistics
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ import pandas as pd
 
 from kickstarter_predictor import text
 from kickstarter_predictor.clean import clean_text
-from kickstarter_predictor.models import calibrated
+from kickstarter_predictor.models import Model, calibrated
 from kickstarter_predictor.inputs import inputs, categorical_values, numbers
 from kickstarter_predictor.text import count_texts
 from kickstarter_predictor.features import encode_ordinals, text_feature
@@ -43,10 +44,8 @@ def texts(n: int) -> list[dict]:
     raise ValueError(f"the embedded snapshot holds {len(found)} texts only")
 
 
-def by_pipeline(campaign: dict, predictor, booster) -> float:
-    "The probability of `campaign` by the road that training takes: a table of one row, vectorised by scikit-learn, put into a DMatrix."
-    import xgboost
-
+def by_pipeline(campaign: dict, predictor, model) -> float:
+    "The probability of `campaign` by the road that training takes: a table of one row, its texts counted, scored by `model`, whose trees are XGBoost's package."
     table = pd.DataFrame([to_campaign(campaign).model_dump()])
     table = table.assign(goal_usd=table["goal"] * table["currency"].map(predictor.about["usd_rates"]), deadline=table["launched_at"] + pd.to_timedelta(table["days"], unit="D"),
                          preparation_days=(table["launched_at"] - table["created_at"]) / pd.Timedelta(days=1),
@@ -55,18 +54,18 @@ def by_pipeline(campaign: dict, predictor, booster) -> float:
     marks, X, encoder = categorical_values(columns), numbers(columns), predictor.encoder
     counts = count_texts(columns, int(np.log2(len(encoder.texts["name"].idf[0]))))
     learned = encoder(marks, {c: text_feature(encoder.texts[c], m) for c, m in counts.items()}, X[:, 0].astype(float))
-    X = np.hstack([X, learned, np.ones((1, 1), np.float32), encode_ordinals(marks, predictor.layout.levels)])[:, predictor.layout.at]
+    X = np.hstack([X, learned, encode_ordinals(marks, predictor.layout.levels)])[:, predictor.layout.at]
     X = np.clip(X, predictor.layout.least, predictor.layout.most)
-    kinds = ["c" if name.endswith("#") else "q" for name in predictor.about["names"]]
-    data = xgboost.DMatrix(np.where(np.isnan(X), predictor.layout.fill, X), feature_types=kinds, enable_categorical=True, nthread=1)
-    return float(calibrated(booster.predict(data, output_margin=True)[0], predictor.about["calibrator"]))
+    return float(calibrated(model(np.where(np.isnan(X), predictor.layout.fill, X))[0], predictor.about["calibrator"]))
 
 
 def single(n: int = 300, in_a_row: int = 20) -> list[dict]:
     "One campaign, the packaged model loaded: rows of `way`, `p50_ms`, `p10_ms`, `p90_ms`, median `cpu_ms`, `n`. Each way has all of `n` campaigns, `in_a_row` of them, then it is the next one's turn."
     import xgboost
 
-    predictor, booster = load_predictor("packaged"), xgboost.Booster({"nthread": 1}, model_file=PACKAGED / "booster.ubj")
+    predictor = load_predictor("packaged")
+    trees = Model("XGBoost", booster=xgboost.Booster({"nthread": 1}, model_file=PACKAGED / "booster.ubj"))
+    by_package = replace(predictor.model, trees=trees)
     campaigns = [CAMPAIGN | text | {"goal": 1000 + 10 * i} for i, text in enumerate(texts(n))]
     rows = [vectors(to_columns([to_campaign(c)], predictor.about), predictor) for c in campaigns]
     bare = lambda i: predict(campaigns[i], predictor, with_reasons=False).probability
@@ -74,11 +73,11 @@ def single(n: int = 300, in_a_row: int = 20) -> list[dict]:
         "probability": (bare, None),
         "probability, no word seen before": (bare, text._pieces.cache_clear),
         "probability and reasons": (lambda i: predict(campaigns[i], predictor).probability, None),
-        "the trees alone": (lambda i: predictor.model(rows[i]), None),
-        "the trees alone, by XGBoost's package": (lambda i: booster.inplace_predict(rows[i], predict_type="margin"), None),
-        "table and pipeline": (lambda i: by_pipeline(campaigns[i], predictor, booster), None),
+        "the model alone": (lambda i: predictor.model(rows[i]), None),
+        "the model alone, by XGBoost's package": (lambda i: by_package(rows[i]), None),
+        "table and pipeline": (lambda i: by_pipeline(campaigns[i], predictor, by_package), None),
     }
-    far = max(abs(by_pipeline(c, predictor, booster) - predict(c, predictor).probability) for c in campaigns[:50])
+    far = max(abs(by_pipeline(c, predictor, by_package) - predict(c, predictor).probability) for c in campaigns[:50])
     assert far < 1e-5, f"the ways differ by {far}"
     spent = {way: [] for way in ways}
     for first in range(0, n, in_a_row):

@@ -118,7 +118,7 @@ def damping(distinct):
     return np.clip((words - 4) / 8, 0, 1)
 
 # %% ../nbs/22_text.ipynb #4be1c7d2
-@dataclass
+@dataclass(eq=False)  # one is the same as itself only, and so may be a key
 class TextScore:
     """Log odds of success by words: `idf` (three arrays of length 2**bits: of words, n-grams, and
     both within a parent category), `weights` (length 3 * 2**bits), `bias`; whether a short text
@@ -136,6 +136,7 @@ class TextScore:
         return score * damping(counts[0].getnnz(axis=1)) if self.damped else score
 
 # %% ../nbs/22_text.ipynb #60ee7e5c
+@lru_cache(maxsize=64)  # the score of a text and the words that count are made of them
 def token_weights(score: TextScore, text: str, parent: str | None = None) -> list[np.ndarray]:
     """What each token of `text` adds to its log odds by `score`: an array for each block of
     `hashes`, in its order, and last what the bias adds. They sum to the score."""
