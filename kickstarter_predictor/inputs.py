@@ -345,18 +345,24 @@ FEATURES += [
 ]
 
 # %% ../nbs/21_inputs.ipynb #12be759b
-_DRAFT, _SEASON = "launched_at preparation_days", ("launched_at", "launched_at")
+_DRAFT = "launched_at preparation_days"
 
 
-def _wave(of: Callable[[float], float]) -> Callable[[Launch], float]:
-    "The sine or cosine `of` the time of the year, in which 31 December is next to 1 January."
-    return lambda c: of(math.tau * c.launch.yearday / 365.25)
+def _season(c: Launch) -> float:
+    "The day of the year as an angle: 31 December is next to 1 January."
+    return math.tau * c.launch.yearday / 365.25
 
 
 FEATURES += [
     *_parts("launch", "launched_at", "launched_at country", MOMENT, "launch", "launch"),
-    Feature("launch_sine", *_SEASON, "launch: sine of the time of the year", _wave(math.sin)),
-    Feature("launch_cosine", *_SEASON, "launch: cosine of the time of the year", _wave(math.cos)),
+    Feature(
+        "launch_sine", "launched_at", "launched_at", "launch: sine of the yearly cycle",
+        lambda c: math.sin(_season(c))
+    ),
+    Feature(
+        "launch_cosine", "launched_at", "launched_at", "launch: cosine of the yearly cycle",
+        lambda c: math.cos(_season(c))
+    ),
     *_parts("deadline", "launched_at", "deadline country", MOMENT, "deadline", "end"),
     *_parts("created", "created_at", _DRAFT, list(MOMENT)[:4], "draft", "created"),
     Feature(

@@ -516,7 +516,7 @@ def load_predictor(
             "run `dvc repro` to make one, or name another folder"
         )
     if target == "crawl" and predictor.about.question != target:
-        if not predictor.about.crawls:
+        if not any(crawl["year"] for crawl in predictor.about.crawls):
             raise InputError(f"{place}: answers for all campaigns only, for it knows no crawl")
         return replace(predictor, target=target)
     return predictor

@@ -27,10 +27,10 @@ from kickstarter_predictor.trees import (
 log = logger("population")
 
 # %% auto #0
-__all__ = ['log', 'TREES', 'NEVER_FALLS', 'CRAWL_ALONE', 'ALIKE', 'SETTINGS', 'CRAWL_SETTINGS', 'SHAPES', 'of_source',
+__all__ = ['log', 'TREES', 'NEVER_FALLS', 'CRAWL_ALONE', 'NO_INTERACTION', 'SETTINGS', 'CRAWL_SETTINGS', 'SHAPES', 'of_source',
            'in_single_outcome_subcategory', 'Sources', 'to_sources', 'rows_by_run', 'stated_offset', 'fit_trees',
            'CurveShape', 'pieces', 'to_curve', 'fit_curves', 'population_matrix', 'Rows', 'source_features', 'to_rows',
-           'fold_of_trees', 'out_of_fold_trees', 'cross_validate_curves', 'fit_beta', 'cross_calibrated',
+           'fold_of_trees', 'out_of_fold_trees', 'cross_validate_curves', 'fit_beta', 'cross_validate_beta',
            'bootstrap_spread', 'largest_goals', 'highest_odds', 'fit_population', 'crawl_levels', 'by_source',
            'by_what_was_given']
 
@@ -105,7 +105,8 @@ TREES = [
 ]
 NEVER_FALLS = {"name_text", "category_rate", "parent_rate"}  # the odds, with one of these
 CRAWL_ALONE = {"launch_year", "category_rate", "country_rate"}  # tell how far a crawl came
-ALIKE = [{"launch_weekday"}, {"launch_sine", "launch_cosine"}]  # move every campaign's odds alike
+# interact with no other feature: they move the log odds of every campaign alike
+NO_INTERACTION = [{"launch_weekday"}, {"launch_sine", "launch_cosine"}]
 SETTINGS = {
     "n_estimators": 350, "learning_rate": 0.03, "max_depth": 5, "min_child_weight": 10.0,
     "subsample": 0.93, "colsample_bytree": 0.98, "reg_lambda": 3.0,
@@ -119,10 +120,10 @@ def fit_trees(
     settings: dict = SETTINGS, seed: int = 0, threads: int = 1
 ) -> Model:
     """Boosted trees of X (n, len(names)) beside `offset` (log odds, n) with `weight` (n) a row; the
-    log odds never rise with the goal, nor fall with `NEVER_FALLS`, and each of `ALIKE` interacts
-    with no other feature. `settings` are XGBoost's by their scikit-learn names."""
-    groups = [*ALIKE, {*names}.difference(*ALIKE)]
-    apart = [[i for i, n in enumerate(names) if n in group] for group in groups]
+    log odds never rise with the goal, nor fall with `NEVER_FALLS`, and `NO_INTERACTION` holds.
+    `settings` are XGBoost's by their scikit-learn names."""
+    groups = [*NO_INTERACTION, {*names}.difference(*NO_INTERACTION)]
+    columns = [[i for i, n in enumerate(names) if n in group] for group in groups]
     coded = [n.endswith("#") for n in names]
     data = xgboost.DMatrix(
         X, y, weight=weight, base_margin=offset, nthread=threads, enable_categorical=True,
@@ -131,7 +132,7 @@ def fit_trees(
     options = {k: v for k, v in settings.items() if k != "n_estimators"} | {
         "objective": "binary:logistic", "base_score": 0.5, "seed": seed, "nthread": threads,
         "monotone_constraints": tuple((n in NEVER_FALLS) - (n == "log_goal") for n in names),
-        "interaction_constraints": str([group for group in apart if group]),
+        "interaction_constraints": str([group for group in columns if group]),
     }
     return Model("XGBoost", booster=xgboost.train(options, data, settings["n_estimators"]))
 
@@ -408,13 +409,13 @@ def fit_beta(odds: np.ndarray, y: np.ndarray) -> Beta:
     return dict(zip(UNCHANGED, weights.round(6).tolist()))
 
 
-def cross_calibrated(odds: np.ndarray, rows: Rows) -> np.ndarray:
-    """The log odds `odds` (n, ...) of each row, calibrated on those of the other folds' random
-    samples, of the first column if there are several."""
-    first, calibrated = odds.reshape(len(odds), -1)[:, 0], np.empty_like(odds)
+def cross_validate_beta(rows: Rows, twins: np.ndarray) -> np.ndarray:
+    """The log odds `twins` (n, 2) of each row, both calibrated as fits the first of them in the
+    random samples of the other folds: float array (n, 2)."""
+    calibrated = np.empty_like(twins)
     for k in np.unique(rows.fold):
         at, others = rows.fold == k, (rows.fold != k) & rows.random
-        calibrated[at] = beta_calibrated(odds[at], fit_beta(first[others], rows.y[others]))
+        calibrated[at] = beta_calibrated(twins[at], fit_beta(twins[others, 0], rows.y[others]))
     return calibrated
 
 # %% ../nbs/27_population.ipynb #5f34ee2f

@@ -591,8 +591,8 @@ def main(argv: list[str] | None = None) -> int:
     if args.out is not None:
         raise InputError("--out: goes with --batch, and names the CSV that it shall write")
     prediction = predict(_campaign(args), load_predictor(args.model, args.target))
-    to_text = as_text if args.format == "text" else lambda p: json.dumps(asdict(p), indent=1)
-    print(to_text(prediction))
+    json_ = args.format == "json"
+    print(json.dumps(asdict(prediction), indent=1) if json_ else as_text(prediction))
     return 0
 
 # %% ../nbs/28_predict.ipynb #7a7f8778

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Callable
 
 import numpy as np
 from typing_extensions import TypedDict  # pydantic takes that of typing from Python 3.12 on
@@ -166,7 +167,7 @@ class Additive:
     `beta`, at most the `ceiling` of the goal: columns `names`, `log_largest` the log10 of the
     largest goal that succeeded by number of the parent category, and of all ("")."""
 
-    trees: Trees  # or what is called as they are
+    trees: Trees | Callable[[np.ndarray], np.ndarray]  # the latter while it is fitted: a `Model`
     n_trees: int  # columns of the trees
     slope: float
     intercept: float
@@ -174,7 +175,7 @@ class Additive:
     curves: list[Curve]
     log_largest: dict[float | str, float]
     highest: Curve | None = None  # log odds over the goal that no held-out answer exceeded
-    beta: Beta = field(default_factory=lambda: UNCHANGED)
+    beta: Beta = field(default_factory=UNCHANGED.copy)
 
     family = "trees and curves"
 
