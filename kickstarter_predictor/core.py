@@ -562,6 +562,7 @@ PINNED = {
         "AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX512_SPR",
     "PYTHONWARNINGS": "ignore:IProgress not found,ignore:Stochastic Optimizer",
     "MPLBACKEND": "module://matplotlib_inline.backend_inline", "KICKSTARTER_OUTPUTS": "",
+    "MALLOC_ARENA_MAX": "1", "ARROW_DEFAULT_MEMORY_POOL": "system",  # one heap for all threads
 }
 
 # %% ../nbs/00_core.ipynb #d4279b82

@@ -10,10 +10,9 @@ __all__ = ['Time', 'Count', 'Id', 'Text', 'Unchecked', 'decode', 'INT', 'FLOAT',
            'tidied', 'json_records', 'check_past']
 
 # %% ../nbs/12_records.ipynb #1cedd5a8
-import json, math, re, typing
+import itertools, json, math, re, typing
 from collections import Counter
 from dataclasses import dataclass, field
-from operator import attrgetter
 
 import msgspec, pandas as pd, pyarrow as pa, pyarrow.compute as pc
 from msgspec import Meta, Struct, UNSET, UnsetType
@@ -141,16 +140,20 @@ def _array(values, kind: pa.DataType) -> pa.Array:
     return pc.if_else(pc.equal(array, ""), None, array) if kind == TEXT else array
 
 # %% ../nbs/12_records.ipynb #0c0de372
+def _columns(parts: list[Struct], kind: type) -> dict[str, typing.Sequence]:
+    "{field: its values} of the `parts`, each of them a `kind`."
+    rows = map(msgspec.structs.astuple, parts)
+    return dict(zip(kind.__struct_fields__, zip(*rows) if parts else itertools.repeat(())))
+
+
 def to_batch(lines: list[Line], snapshots: list[int | None]) -> pa.RecordBatch:
     """`lines` as a record batch, columns as in `SCHEMA` but for the last two; `snapshots` are the
     times of their crawls in seconds since 1970, or None."""
-    projects = [line.data for line in lines]
-    columns = {name: [*map(attrgetter(name), projects)] for name in FIELDS}
+    columns = _columns([line.data for line in lines], Project)
     for head, kind in NESTED.items():
         unknown = kind()
-        parts = [part or unknown for part in columns[head]]
-        for tail in kind.__struct_fields__:
-            columns[f"{head}.{tail}"] = [*map(attrgetter(tail), parts)]
+        parts = _columns([part or unknown for part in columns[head]], kind)
+        columns |= {f"{head}.{tail}": values for tail, values in parts.items()}
     columns["video"] = [None if v is UNSET else v is not None for v in columns["video"]]
     columns["usd_pledged"] = [*map(finite_number, columns["usd_pledged"])]
     crawl = [line.run_id for line in lines], [line.robot_id for line in lines], snapshots
@@ -317,19 +320,18 @@ def _record(project, crawl: dict, findings: Findings) -> Line:
 
 # %% ../nbs/12_records.ipynb #f018c91c
 def json_records(text: bytes, number: int, findings: Findings,
-                 member: str = "") -> typing.Iterator[Line]:
+                 member: str = "") -> typing.Iterable[Line]:
     """Each good record in the JSON `text` of one value: a record, a bare project or a page of
     projects. The others are counted in `findings`, with the line `number`."""
     try:
         record = decode(text)
     except DECODE_ERRORS as error:
-        yield from _records_again(text, error, number, findings, member)
-        return
+        return _records_again(text, error, number, findings, member)
     data = record.data
     if data.launched_at and data.deadline and data.state not in BEFORE_LAUNCH:
-        yield record
-    else:
-        findings.not_launched += 1
+        return (record,)
+    findings.not_launched += 1
+    return ()
 
 # %% ../nbs/12_records.ipynb #7ce5ba41
 def _records_again(text: bytes, error: Exception, number: int, findings: Findings,

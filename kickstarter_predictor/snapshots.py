@@ -27,13 +27,13 @@ from kickstarter_predictor.records import (
 
 # %% ../nbs/13_snapshots.ipynb #33f240af
 def bounded_records(text: bytes, number: int, findings: Findings,
-                    member: str = "") -> typing.Iterator[Line]:
+                    member: str = "") -> typing.Iterable[Line]:
     "The `json_records` of `text`, which is rejected if it has `LONGEST` bytes or more."
     findings.read += len(text)
     if len(text) < LONGEST:
         return json_records(text, number, findings, member)
     findings.reject(number, TOO_LONG, member)
-    return iter(())
+    return ()
 
 # %% ../nbs/13_snapshots.ipynb #3c7e7967
 # what may stand around a record on its line, the byte order mark included

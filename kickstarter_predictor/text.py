@@ -70,12 +70,11 @@ def _columns(blocks: Sequence[bytes], size: int) -> tuple[np.ndarray, list[int]]
     return columns, [len(block) // 4 for block in blocks]
 
 # %% ../nbs/22_text.ipynb #ea8b09f0
-def _log_counts(blocks: Sequence[bytes], bits: int):
+def _counted(blocks: Sequence[bytes], bits: int):
     columns, n = _columns(blocks, 2**bits)
-    ones, ends = np.ones(len(columns), np.float32), np.cumsum([0, *n])
+    ones, ends = np.ones(len(columns), np.uint16), np.cumsum([0, *n])
     m = sparse.csr_matrix((ones, columns.astype(np.int32), ends), (len(blocks), 2**bits))
     m.sum_duplicates()
-    m.data = 1 + np.log(m.data)
     return m
 
 # %% ../nbs/22_text.ipynb #f51467f0
@@ -83,11 +82,11 @@ BITS = 17  # of each of the three hashed vocabularies
 
 
 def count(texts: Sequence[str], parents: Sequence[str | None], bits: int = BITS):
-    """Log counts (1 + log n) of hashed words, of hashed character n-grams, and of both within the
-    parent category: three sparse matrices (n, 2**bits), the first two those of scikit-learn's
-    HashingVectorizer in less time."""
+    """Counts of hashed words, of hashed character n-grams, and of both within the parent category:
+    three sparse matrices (n, 2**bits), the first two those of scikit-learn's HashingVectorizer in
+    less time and memory."""
     blocks = zip(*map(hashes, texts, parents)) if len(texts) else ((), (), ())
-    return [_log_counts(block, bits) for block in blocks]
+    return [_counted(block, bits) for block in blocks]
 
 # %% ../nbs/22_text.ipynb #8411f7e6
 TEXTS = ["name", "blurb"]
@@ -102,9 +101,9 @@ def count_texts(columns: Mapping[str, Sequence], bits: int = BITS) -> dict[str, 
 def _tf_idf(counts, idf) -> list:
     from sklearn.preprocessing import normalize  # here, since serving imports this module
 
+    data = ((1 + np.log(m.data)) * w.take(m.indices) for m, w in zip(counts, idf))
     weighted = (
-        sparse.csr_matrix((m.data * w.take(m.indices), m.indices, m.indptr), m.shape)
-        for m, w in zip(counts, idf)
+        sparse.csr_matrix((a, m.indices, m.indptr), m.shape) for a, m in zip(data, counts)
     )
     return [normalize(m, copy=False) for m in weighted]
 
@@ -121,8 +120,8 @@ def damping(distinct):
 @dataclass(eq=False)  # one is the same as itself only, and so may be a key
 class TextScore:
     """Log odds of success by words: `idf` (three arrays of length 2**bits: of words, n-grams, and
-    both within a parent category), `weights` (length 3 * 2**bits), `bias`; whether a short text
-    is `damped`."""
+    both within a parent category), `weights` (length 3 * 2**bits), all of them `short`; `bias`;
+    whether a short text is `damped`."""
 
     idf: list[np.ndarray]
     weights: np.ndarray
@@ -216,7 +215,7 @@ def parts_of(rows: np.ndarray, most: int) -> list[np.ndarray]:
     return np.array_split(rows, max(math.ceil(len(rows) / most), 1))
 
 # %% ../nbs/22_text.ipynb #e8dd467c
-_ROWS = 5000  # whose matrices are made at a time
+_ROWS = 2000  # whose matrices are made at a time
 
 
 def _document_counts(matrices: list, rows: np.ndarray) -> list[np.ndarray]:
@@ -226,7 +225,7 @@ def _document_counts(matrices: list, rows: np.ndarray) -> list[np.ndarray]:
 
 def _idf(n_with: list[np.ndarray], n: int) -> list[np.ndarray]:
     "The inverse document frequencies of columns that occur in `n_with` of `n` texts, `short`."
-    return [short(np.log((1 + n) / (1 + a)) + 1).astype(np.float32) for a in n_with]
+    return [short(np.log((1 + n) / (1 + a)) + 1) for a in n_with]
 
 # %% ../nbs/22_text.ipynb #56443325
 def _coefficients(A, y: np.ndarray, seed: int, epochs: int, penalty: float) -> np.ndarray:
@@ -298,7 +297,7 @@ def fit_texts(
         A, keep = _regression_matrix(counts, idf, rows[has], beside, np.concatenate(n))
         coef, of_text = np.zeros(len(keep)), sum(m.shape[1] for m in matrices)
         coef[keep] = _coefficients(A, y[has], seed, epochs, penalty)
-        weights = short(coef[:of_text]).astype(np.float32)
+        weights = short(coef[:of_text])
         score = A @ np.append(weights, np.zeros(len(keep) - of_text, np.float32))[keep]
         scores[c] = TextScore(idf[c], weights, -float(score.mean()), c in DAMPED)
     return scores
