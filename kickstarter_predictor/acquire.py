@@ -9,7 +9,7 @@ __all__ = ['log', 'BATCH', 'BATCH_BYTES', 'MAX_REJECTED', 'MAX_UNREADABLE', 'MAN
            'projects_schema', 'check_projects', 'acquire', 'issue_counts', 'describe']
 
 # %% ../nbs/17_acquire.ipynb #fa30d434
-import errno, os, shutil, socket, tempfile, typing, uuid
+import os, shutil, socket, tempfile, typing, uuid
 from collections import Counter
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -434,20 +434,6 @@ def _write_projects(index: pd.DataFrame, folder: Path, out: Path) -> None:
         if group:
             write()
 
-# %% ../nbs/17_acquire.ipynb #4307ed8f
-@contextmanager
-def _disk_full(out: Path):
-    "A context in which a full disk becomes an InputError."
-    try:
-        yield
-    except OSError as e:
-        if e.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise InputError(
-            f"{out.name}: the disk is full (for it, or for temporary files in TMPDIR); make room "
-            "and run it again"
-        ) from None
-
 # %% ../nbs/17_acquire.ipynb #c4d9ef54
 def _name(path: Path, source: Path) -> str:
     "The name of a file of `source`, printable whatever its bytes and the locale are."
@@ -482,7 +468,7 @@ def acquire(
     read_tables = local_tables
     if engine == "dask":
         read_tables = partial(dask_tables, scheduler=scheduler, shared_dir=shared_dir)
-    with _disk_full(out), tempfile.TemporaryDirectory(prefix="acquire-") as tmp:
+    with tempfile.TemporaryDirectory(prefix="acquire-") as tmp:
         index, rows, rejects = _read_all(files, source, options, Path(tmp), quiet, read_tables)
         with atomic(out) as part:
             _write_projects(index, Path(tmp), part)

@@ -17,7 +17,7 @@ if __name__ == "__main__" and __spec__:  # started by `python -m`, not in a note
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 # %% ../nbs/36_app.ipynb #e05a9ccb
-import argparse, asyncio, errno, ipaddress, json, logging, os, re, resource, subprocess, sys
+import argparse, asyncio, errno, ipaddress, logging, os, re, resource, subprocess, sys
 import tempfile, time
 from collections.abc import Callable, Iterable
 from contextlib import suppress

@@ -65,13 +65,13 @@ def model_line(about: About) -> str:
     parts = [f"{data}. Model {about.version}"]
     samples = [s["run_id"] for s in about.sources if s.get("published")]
     figures = about.figures.get(samples[-1], about.figures) if samples else about.figures
-    year = f" on all campaigns until {samples[-1].split('_')[-1][:4]}" if samples else ""
-    if EVERYTHING in about.figures:
-        figures, year = about.figures[EVERYTHING], " on campaigns that gave all this form asks for"
+    on = f" on all campaigns until {samples[-1].split('_')[-1][:4]}" if samples else ""
+    if complete := about.figures.get(EVERYTHING):
+        on += f", {complete['auc']:.2f} on those that gave all this form asks for"
     if figures.get("auc"):
         parts.append(
             f"it puts the likelier of two campaigns first {100 * figures['auc']:.0f} % of the time "
-            f"(AUC {figures['auc']:.2f}{year})"
+            f"(AUC {figures['auc']:.2f}{on})"
         )
     if (error := figures.get("calibration_error")) is not None:
         parts.append(f"its chances are off by {100 * error:.1f} points on average")

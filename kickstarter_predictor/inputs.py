@@ -21,7 +21,7 @@ pd = lazy("pandas")
 
 # %% auto #0
 __all__ = ['pd', 'AVAILABILITY', 'DERIVED', 'SHAPE', 'Shape', 'Roundness', 'MOMENT', 'Moment', 'INPUTS', 'CATEGORICAL',
-           'INPUT_WORDS', 'FEATURES', 'NUMBERS', 'LEARNED', 'FALLING', 'Availability', 'LeakageError',
+           'INPUT_WORDS', 'FEATURES', 'NUMBERS', 'LEARNED', 'MONOTONE', 'Availability', 'LeakageError',
            'check_available', 'shape', 'roundness', 'moment', 'Launch', 'phrase', 'Feature', 'input_of',
            'feature_dictionary', 'numbers', 'categorical_values', 'inputs']
 
@@ -281,7 +281,8 @@ def phrase(name: str, columns: Mapping[str, Sequence]) -> str:
 class Feature:
     """A column of the model matrix: its `name`; the `input` whose reason it counts to; the
     `columns` of a campaign that it is computed from (parted by blanks); `what` it is, in words;
-    how to `compute` it from a `Launch`. If it is `falling`, the odds must not rise with it.
+    how to `compute` it from a `Launch`. If it is `monotone`, the odds of success in the model for
+    all campaigns never fall with it (1), or never rise (-1).
 
     Without `compute` it is of another `kind`: learned (by the encoder, from outcomes) or
     category (ordinal encoding)."""
@@ -291,7 +292,7 @@ class Feature:
     columns: str
     what: str
     compute: Callable[[Launch], float] | None = None
-    falling: bool = False
+    monotone: int = 0
     kind: str = "number"
 
     def __post_init__(self):
@@ -304,30 +305,33 @@ class Feature:
         return max(stages, key=("creation", "launch", "unknown").index, default="")
 
 # %% ../nbs/21_inputs.ipynb #f0497fce
-def _parts(prefix: str, input: str, columns: str, parts, whose: str, attribute: str) -> list:
-    "A Feature for each of `parts` (of `SHAPE` or `MOMENT`) of the `attribute` of a Launch."
+def _parts(
+    prefix: str, input: str, columns: str, parts, whose: str, attribute: str, rising: str = ""
+) -> list[Feature]:
+    """A Feature for each of `parts` (of `SHAPE` or `MOMENT`) of the `attribute` of a Launch; the
+    odds never fall with the one that is `rising`."""
     words = SHAPE | MOMENT
     return [
         Feature(
             f"{prefix}_{part}", input, columns, f"{whose}: {words[part]}",
-            attrgetter(f"{attribute}.{part}")
+            attrgetter(f"{attribute}.{part}"), int(part == rising)
         ) for part in parts
     ]
 
 # %% ../nbs/21_inputs.ipynb #e5a1ac1b
 _of = attrgetter
 FEATURES = [
-    Feature("log_goal", "goal", "goal_usd", "goal in US dollars (log10)", _of("log_goal"), True),
+    Feature("log_goal", "goal", "goal_usd", "goal in US dollars (log10)", _of("log_goal"), -1),
     Feature(
         "log_goal_native", "goal", "goal", "goal in its own currency (log10)",
         lambda c: _log10(c.goal)
     ),
-    Feature("goal_zeros", "goal", "goal", "zeros at the end of the goal", _of("round.zeros"), True),
+    Feature("goal_zeros", "goal", "goal", "zeros at the end of the goal", _of("round.zeros")),
     Feature("goal_digits", "goal", "goal", "significant digits of the goal", _of("round.digits")),
     Feature("goal_lead", "goal", "goal", "first two digits of the goal", _of("round.lead")),
     Feature(
         "log_goal_a_day", "goal", "goal_usd days", "US dollars to raise a day (log10)",
-        lambda c: c.log_goal - _log10(max(c.days, 1)), True
+        lambda c: c.log_goal - _log10(max(c.days, 1))
     ),
 ]
 
@@ -391,33 +395,36 @@ FEATURES += [
 # %% ../nbs/21_inputs.ipynb #8ea40f03
 _HISTORY = "earlier campaigns of the creator"
 FEATURES += [
-    Feature(name, input, name, what, _of(name)) for name, input, what in (
-        ("earlier_campaigns", "earlier_campaigns", f"{_HISTORY} that had ended before the launch"),
-        ("earlier_successes", "earlier_campaigns", f"{_HISTORY} that had succeeded by then"),
+    Feature(name, "earlier_campaigns", name, f"{_HISTORY} that had {what}", _of(name), monotone)
+    for name, what, monotone in (
+        ("earlier_campaigns", "ended before the launch", 0),
+        ("earlier_successes", "succeeded by then", 1),
     )
 ]
 FEATURES += [
     Feature(
         "earlier_failures", "earlier_campaigns", "earlier_campaigns earlier_successes",
-        f"{_HISTORY} that had failed by then", lambda c: c.earlier_campaigns - c.earlier_successes
+        f"{_HISTORY} that had failed by then", lambda c: c.earlier_campaigns - c.earlier_successes,
+        -1
     ),
 ]
 FEATURES += _parts("name", "name", "name", SHAPE, "name", "name_shape")
-FEATURES += _parts("blurb", "blurb", "blurb", SHAPE, "blurb", "blurb_shape")
+FEATURES += _parts("blurb", "blurb", "blurb", SHAPE, "blurb", "blurb_shape", rising="words")
 FEATURES += [
-    Feature("staff_pick", "staff_pick", "staff_pick", "Kickstarter's badge", _of("staff_pick")),
-    Feature("video", "video", "video", "whether there is a video", _of("video")),
+    Feature("staff_pick", "staff_pick", "staff_pick", "Kickstarter's badge", _of("staff_pick"), 1),
+    Feature("video", "video", "video", "whether there is a video", _of("video"), 1),
 ]
 
 # %% ../nbs/21_inputs.ipynb #2f5e15e8
 FEATURES += [
-    Feature(name, input, columns, what, kind="learned") for name, input, columns, what in (
-        ("name_text", "words", "name", "words of the name: log odds of success"),
-        ("blurb_text", "words", "blurb", "words of the blurb: log odds of success"),
-        ("category_rate", "category", "category parent", "success rate of the subcategory"),
-        ("parent_rate", "category", "parent", "success rate of the parent category"),
-        ("country_rate", "country", "country", "success rate of the country"),
-        ("currency_rate", "country", "currency", "success rate of the currency"),
+    Feature(name, input, columns, what, None, monotone, "learned")
+    for name, input, columns, what, monotone in (
+        ("name_text", "words", "name", "words of the name: log odds of success", 1),
+        ("blurb_text", "words", "blurb", "words of the blurb: log odds of success", 1),
+        ("category_rate", "category", "category parent", "success rate of the subcategory", 1),
+        ("parent_rate", "category", "parent", "success rate of the parent category", 1),
+        ("country_rate", "country", "country", "success rate of the country", 0),
+        ("currency_rate", "country", "currency", "success rate of the currency", 0),
     )
 ]
 
@@ -425,7 +432,7 @@ FEATURES += [
 FEATURES += [
     Feature(
         "goal_vs_category", "goal", "goal_usd category parent",
-        "log10 of the goal less the median of the subcategory", kind="learned", falling=True
+        "log10 of the goal less the median of the subcategory", kind="learned"
     ),
     Feature(
         "category_year_rate", "category", "category parent launched_at",
@@ -444,7 +451,7 @@ FEATURES += [
 # %% ../nbs/21_inputs.ipynb #04af23cc
 NUMBERS = [f.name for f in FEATURES if f.kind == "number"]
 LEARNED = [f.name for f in FEATURES if f.kind == "learned"]
-FALLING = [f.name for f in FEATURES if f.falling]
+MONOTONE = {f.name: f.monotone for f in FEATURES}
 _INPUT_OF = {f.name: f.input for f in FEATURES}
 
 
@@ -455,8 +462,8 @@ def input_of(feature: str) -> str:
 
 # %% ../nbs/21_inputs.ipynb #ae625bd8
 def feature_dictionary(features: Sequence[Feature] = FEATURES) -> pd.DataFrame:
-    "A row a feature: feature, kind, input, columns, known (when), falling, what (in words)."
-    fields = ["name", "kind", "input", "columns", "known", "falling", "what"]
+    "A row a feature: feature, kind, input, columns, known (when), monotone, what (in words)."
+    fields = ["name", "kind", "input", "columns", "known", "monotone", "what"]
     rows = [[getattr(f, c) for c in fields] for f in features]
     return pd.DataFrame(rows, columns=["feature", *fields[1:]])
 

@@ -174,14 +174,6 @@ def expected_auc(p) -> tuple[float, float]:
     return float(value), float(np.sqrt((p * (1 - p) * influence**2).sum()))
 
 # %% ../nbs/04_metrics.ipynb #524408be
-def _counts_above(y, p) -> tuple[np.ndarray, np.ndarray]:
-    "The numbers of successes and of failures at or above each distinct `p`, highest first."
-    y, p = np.asarray(y, bool), np.asarray(p, float)
-    order = np.argsort(-p, kind="stable")
-    last = np.append(np.flatnonzero(np.diff(p[order])), len(p) - 1)  # of each tie
-    return np.cumsum(y[order])[last], np.cumsum(~y[order])[last]
-
-
 def _thinned(path: np.ndarray, n: int) -> np.ndarray:
     "At most `n` indices, about equally far apart on the growing `path`, its ends among them."
     at = np.searchsorted(path, np.linspace(path[0], path[-1], n))
@@ -193,23 +185,28 @@ def roc_points(y, p, n: int = 50) -> dict[str, list[float]]:
     positive rate) and `tpr` (true positive rate, of the successes), neither ever falling.
 
     ValueError if `y` (n,) holds one outcome only."""
+    from sklearn.metrics import roc_curve  # here, since serving imports this module
+
     if len(set(np.asarray(y, bool))) < 2:
         raise ValueError("roc_points: needs both outcomes")
-    up, down = (np.append(0, counts) / counts[-1] for counts in _counts_above(y, p))
-    kept = _thinned(up + down, n)
-    return {"fpr": down[kept].round(4).tolist(), "tpr": up[kept].round(4).tolist()}
+    fpr, tpr, _ = roc_curve(y, p, drop_intermediate=False)
+    kept = _thinned(fpr + tpr, n)
+    return {"fpr": fpr[kept].round(4).tolist(), "tpr": tpr[kept].round(4).tolist()}
 
 # %% ../nbs/04_metrics.ipynb #83665323
 def precision_recall_points(y, p, n: int = 50) -> dict[str, list[float]]:
     """At most `n` points of the precision-recall curve, to four digits: `recall` (of the
     successes), which never falls, and `precision`; the first is that of the highest `p`, the last
     that of all campaigns. ValueError if `y` (n,) holds no success."""
-    up, down = _counts_above(y, p)
-    if not up[-1]:
+    from sklearn.metrics import precision_recall_curve  # here, since serving imports this module
+
+    if not np.any(y):
         raise ValueError("precision_recall_points: needs a success")
-    kept = _thinned(up / up[-1], n)
-    recall, precision = up[kept] / up[-1], up[kept] / (up + down)[kept]
-    return {"recall": recall.round(4).tolist(), "precision": precision.round(4).tolist()}
+    # from the highest p on, without the point that stands for no campaign at all
+    precision, recall, _ = (a[::-1][1:] for a in precision_recall_curve(y, p))
+    kept = _thinned(recall, n)
+    points = {"recall": recall[kept], "precision": precision[kept]}
+    return {name: values.round(4).tolist() for name, values in points.items()}
 
 # %% ../nbs/04_metrics.ipynb #33230c97
 def reliability_at_extremes(y, p, low: float = 0.05, high: float = 0.95) -> dict[str, dict]:

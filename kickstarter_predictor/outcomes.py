@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['DAMAGE', 'near_duplicate', 'simulated_request', 'Simulated', 'simulated', 'wilson_interval', 'judged', 'figures',
-           'changes', 'labels', 'listing', 'to_markdown', 'to_csv', 'Run', 'match', 'update', 'summary', 'limits',
+           'changes', 'listing', 'to_markdown', 'to_csv', 'Run', 'match', 'update', 'summary', 'limits',
            'rules_in_force', 'main']
 
 # %% ../nbs/38_outcomes.ipynb #c9435725
@@ -23,7 +23,7 @@ from kickstarter_predictor.core import (
 from .report import escaped
 from .metrics import wilson
 from .storage import check_apart
-from .clean import LABELS, clean_text
+from .clean import clean_text
 from .requests import typed
 from kickstarter_predictor.database import (
     Database, database_address, database_error, default_uri, rows, sqlite_file, store,
@@ -235,17 +235,6 @@ def changes(
                 {"id": r.id, "project_id": project, "matched_at": matched_at, "outcome": outcome}
             )
     return rows
-
-# %% ../nbs/38_outcomes.ipynb #852d99ab
-def labels(outcomes: pd.Series, canceled: str = "drop", suspended: str = "drop") -> pd.Series:
-    """1 for a success, 0 for a failure, missing where it is open or neither: `clean`'s labels;
-    `canceled` and `suspended` are `drop` or `failed`, as there."""
-    also = {
-        state: LABELS["failed"]
-        for state, choice in (("canceled", canceled), ("suspended", suspended))
-        if choice == "failed"
-    }
-    return outcomes.map(LABELS | also).astype("Int8")
 
 # %% ../nbs/38_outcomes.ipynb #a2906f39
 _LISTED = [

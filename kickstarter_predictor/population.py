@@ -17,7 +17,7 @@ from .explore import single_outcome_subcategories
 from kickstarter_predictor.features import (
     Encoder, encode_ordinals, feature_table, ordinal_encoding, vocabulary,
 )
-from .inputs import CATEGORICAL, LEARNED
+from .inputs import CATEGORICAL, LEARNED, MONOTONE
 from .metrics import EVERYTHING, auc, metrics
 from .models import Model, logit, sigmoid
 from kickstarter_predictor.trees import (
@@ -27,7 +27,7 @@ from kickstarter_predictor.trees import (
 log = logger("population")
 
 # %% auto #0
-__all__ = ['log', 'TREES', 'NEVER_FALLS', 'CRAWL_ALONE', 'NO_INTERACTION', 'SETTINGS', 'CRAWL_SETTINGS', 'SHAPES', 'of_source',
+__all__ = ['log', 'TREES', 'CRAWL_ALONE', 'NO_INTERACTION', 'SETTINGS', 'CRAWL_SETTINGS', 'SHAPES', 'of_source',
            'in_single_outcome_subcategory', 'Sources', 'to_sources', 'rows_by_run', 'stated_offset', 'fit_trees',
            'CurveShape', 'pieces', 'to_curve', 'fit_curves', 'population_matrix', 'Rows', 'source_features', 'to_rows',
            'fold_of_trees', 'out_of_fold_trees', 'cross_validate_curves', 'fit_beta', 'cross_validate_beta',
@@ -103,7 +103,6 @@ TREES = [
     "log_goal", "launch_year", "launch_sine", "launch_cosine", "launch_weekday", "usd_rate",
     "name_words", "name_text", "category_rate", "parent_rate", "country_rate", "parent#",
 ]
-NEVER_FALLS = {"name_text", "category_rate", "parent_rate"}  # the odds, with one of these
 CRAWL_ALONE = {"launch_year", "category_rate", "country_rate"}  # tell how far a crawl came
 # interact with no other feature: they move the log odds of every campaign alike
 NO_INTERACTION = [{"launch_weekday"}, {"launch_sine", "launch_cosine"}]
@@ -119,9 +118,9 @@ def fit_trees(
     X: np.ndarray, names: Sequence[str], y: np.ndarray, offset: np.ndarray, weight: np.ndarray,
     settings: dict = SETTINGS, seed: int = 0, threads: int = 1
 ) -> Model:
-    """Boosted trees of X (n, len(names)) beside `offset` (log odds, n) with `weight` (n) a row; the
-    log odds never rise with the goal, nor fall with `NEVER_FALLS`, and `NO_INTERACTION` holds.
-    `settings` are XGBoost's by their scikit-learn names."""
+    """Boosted trees of X (n, len(names)) beside `offset` (log odds, n) with `weight` (n) a row;
+    features are `MONOTONE`, and `NO_INTERACTION` holds. `settings` are XGBoost's by their
+    scikit-learn names."""
     groups = [*NO_INTERACTION, {*names}.difference(*NO_INTERACTION)]
     columns = [[i for i, n in enumerate(names) if n in group] for group in groups]
     coded = [n.endswith("#") for n in names]
@@ -131,37 +130,36 @@ def fit_trees(
     )
     options = {k: v for k, v in settings.items() if k != "n_estimators"} | {
         "objective": "binary:logistic", "base_score": 0.5, "seed": seed, "nthread": threads,
-        "monotone_constraints": tuple((n in NEVER_FALLS) - (n == "log_goal") for n in names),
+        "monotone_constraints": tuple(MONOTONE[n] for n in names),
         "interaction_constraints": str([group for group in columns if group]),
     }
     return Model("XGBoost", booster=xgboost.train(options, data, settings["n_estimators"]))
 
 # %% ../nbs/27_population.ipynb #91f9a81c
 class CurveShape(NamedTuple):
-    """The form of a curve: of which `feature`, its `knots`, the `least` and `most` log odds that it
-    changes by in one unit, the `penalty` on the square of a piece's change, and its `origin`."""
+    """The form of a curve: of which `feature`, its `knots`, its `origin`, the `penalty` on the
+    square of a piece's change, and the `most` log odds that it changes by in one unit."""
 
     feature: str
     knots: list[float]
-    least: float | None = None
-    most: float | None = None
-    penalty: float = 3.0
     origin: str | float = "mean"
+    penalty: float = 3.0
+    most: float = np.inf
 
 # %% ../nbs/27_population.ipynb #60d7a582
 _DAYS = [
     1, 4, 7, 10, 14, 17, 20, 22, 24, 26, 28, 29, 30, 31, 32, 33, 34, 35, 37, 40, 45, 50, 55, 60, 92
 ]
 SHAPES = [
-    CurveShape("log_goal", [5.7, 6.3, 7, 9], None, 0, 1.0, 5.7),
-    CurveShape("days", _DAYS, -0.11, 0.11, 100.0),
-    CurveShape("blurb_text", [-3, -2, -1.5, -1, -0.5, 0, 0.5, 1, 1.5, 2, 3], 0, None, 3.0, 0),
-    CurveShape("blurb_words", [1, 4, 8, 12, 16, 20], 0, None, 3.0, 20),
+    CurveShape("log_goal", [5.7, 6.3, 7, 9], 5.7, 1.0),
+    CurveShape("days", _DAYS, penalty=100.0, most=0.11),
+    CurveShape("blurb_text", [-3, -2, -1.5, -1, -0.5, 0, 0.5, 1, 1.5, 2, 3], 0),
+    CurveShape("blurb_words", [1, 4, 8, 12, 16, 20], 20),
     CurveShape("log_preparation", [-2, -1, 0, 0.5, 1, 1.5, 2, 2.5, 3]),
-    CurveShape("video", [0, 1], 0),
-    CurveShape("staff_pick", [0, 1], 0),
-    CurveShape("earlier_successes", [0, 1, 2, 3, 5, 10, 30], 0, None, 1.0, "given"),
-    CurveShape("earlier_failures", [0, 1, 2, 5, 10], None, 0, 1.0, 0),
+    CurveShape("video", [0, 1]),
+    CurveShape("staff_pick", [0, 1]),
+    CurveShape("earlier_successes", [0, 1, 2, 3, 5, 10, 30], "given", 1.0),
+    CurveShape("earlier_failures", [0, 1, 2, 5, 10], 0, 1.0),
 ]
 
 # %% ../nbs/27_population.ipynb #46a16486
@@ -201,9 +199,10 @@ def _loss(weights: np.ndarray, A, y: np.ndarray, offset: np.ndarray, penalty: np
 
 
 def _bounds(shape: CurveShape) -> list[tuple]:
-    "The bounds of each weight of `shape`."
-    scaled = lambda bound, width: None if bound is None else bound * width
-    each = [(scaled(shape.least, w), scaled(shape.most, w)) for w in np.diff(shape.knots)]
+    "The bounds of each weight of `shape`, whose feature is `MONOTONE`."
+    least = 0 if MONOTONE[shape.feature] > 0 else -shape.most
+    most = 0 if MONOTONE[shape.feature] < 0 else shape.most
+    each = [(least * width, most * width) for width in np.diff(shape.knots)]
     return each + ([(None, None)] if shape.origin == "given" else [])
 
 # %% ../nbs/27_population.ipynb #c6686152

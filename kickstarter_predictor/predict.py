@@ -101,7 +101,7 @@ def shifted(odds: np.ndarray, columns: Mapping, predictor: Predictor) -> np.ndar
 def contributions(predictor: Predictor, x: np.ndarray) -> tuple[float, dict[str, float]]:
     """(log odds of the start, {input: log odds that it adds}) of the one campaign `x` (1,
     features); all together are the model's log odds of `x`. The start is the model's own if it has
-    `contributions`, else the typical campaign. The constant `published` is part of it."""
+    `contributions`, else the typical campaign."""
     model, names, input_at = predictor.model, predictor.layout.inputs, predictor.layout.of
     if hasattr(model, "contributions"):
         *features, start = model.contributions(x)[0].tolist()
@@ -111,14 +111,7 @@ def contributions(predictor: Predictor, x: np.ndarray) -> tuple[float, dict[str,
         taken = input_at < np.arange(len(names) + 1)[:, None]
         odds = model(np.where(taken, x, typical))
         start, added = float(odds[0]), np.diff(odds)
-    moved = dict(zip(names, added.tolist()))
-    return start, moved
-
-# %% ../nbs/28_predict.ipynb #510d9b02
-def _with_shift(moved: dict[str, float], columns: Mapping, predictor: Predictor) -> dict:
-    "What each input `moved`, and what the listing of a crawl adds to the campaign in `columns`."
-    shift = float(shifted(np.zeros(1), columns, predictor)[0])
-    return moved | {"source": shift} if shift else moved
+    return start, dict(zip(names, added.tolist()))
 
 # %% ../nbs/28_predict.ipynb #c3b30763
 @dataclass
@@ -255,6 +248,14 @@ def beyond_known(columns: Mapping, about: About) -> str | None:
     )
 
 
+def _late_note(launched_at: np.datetime64, about: About) -> str | None:
+    "What to know of a launch in a year after all that the model knows; None if it is not."
+    last = int(about.limits.get("launch_year", (0, 9999))[1])
+    if "launch_year" not in about.names or launched_at < np.datetime64(str(last + 1)):
+        return None
+    return f"the model knows no random sample of launches after {last}, and answers as of then"
+
+
 def notes(campaign: Campaign, columns: Mapping, about: About) -> list[str]:
     "What the model does not know about `campaign`, and what it assumes instead."
     earlier, successes = campaign.earlier_campaigns, campaign.earlier_successes
@@ -267,7 +268,8 @@ def notes(campaign: Campaign, columns: Mapping, about: About) -> list[str]:
         lines.append(f"no creation date given; {days:.0f} days of preparation are assumed")
     if earlier is not None and successes is None:
         lines.append("earlier campaigns count only with the number of those that succeeded")
-    return [line for line in [*lines, beyond_known(columns, about)] if line]
+    lines += [beyond_known(columns, about), _late_note(columns["launched_at"][0], about)]
+    return [line for line in lines if line]
 
 # %% ../nbs/28_predict.ipynb #17b83416
 def prediction_interval(score: float, about: About) -> tuple[float, float | None, float | None]:
@@ -291,7 +293,8 @@ def predict(
     x, start, why, which = vectors(columns, predictor), None, [], []
     if with_reasons:
         odds, moved = contributions(predictor, x)
-        moved = _with_shift(moved, columns, predictor)
+        if shift := float(shifted(np.zeros(1), columns, predictor)[0]):
+            moved["source"] = shift
         start, score = calibrated(odds, about.calibrator), odds + sum(moved.values())
     else:
         score = float(shifted(predictor.model(x), columns, predictor)[0])
@@ -365,8 +368,8 @@ def _remarks(p: Prediction) -> list[str]:
 
 def _origin(p: Prediction) -> str:
     population = "all campaigns" if p.question == "population" else "the crawl"
-    data = p.data.replace("**", "")
-    return f"Model {p.model_version} ({p.place}, {p.model}), for {population}. {data}"
+    model = f"Model {p.model_version} ({p.place}, {p.model}), for {population}."
+    return f"{model} {p.data.replace('**', '')}"
 
 # %% ../nbs/28_predict.ipynb #a23108d8
 def as_text(p: Prediction) -> str:
@@ -379,8 +382,8 @@ def as_text(p: Prediction) -> str:
             *(f"  {step.points:+5.1f}  {r.text}" for step, r in zip(between, p.reasons)),
             f"= {last.points:5.1f}  of 100 campaigns like this one", "",
         ]
-    if remarks := _remarks(p):
-        lines += [*remarks, ""]
+    remarks = _remarks(p)
+    lines += [*remarks, ""] if remarks else []
     return "\n".join([*lines, _origin(p)])
 
 # %% ../nbs/28_predict.ipynb #1f10771a
@@ -444,10 +447,8 @@ def what_if(
 # %% ../nbs/28_predict.ipynb #2ae44dc4
 def _missing(value) -> bool:
     "Whether `value` is None, NA, NaN or NaT; pandas' own isna fails on a signalling Decimal."
-    times_and_floats = (float, np.floating, datetime, np.datetime64)
-    return value is None or value is pd.NA or (
-        isinstance(value, times_and_floats) and value != value
-    )
+    kinds = (float, np.floating, datetime, np.datetime64)
+    return value is None or value is pd.NA or (isinstance(value, kinds) and value != value)
 
 # %% ../nbs/28_predict.ipynb #5396250e
 def _campaign_or_error(row: dict, subcategories) -> Campaign | InputError:
@@ -524,11 +525,6 @@ _HELP = {
 }
 _OPTIONS = {"launched_at": "--launch", "created_at": "--created", "parent": "--parent-category"}
 
-# %% ../nbs/28_predict.ipynb #87d6a2ad
-def _utf8(argument: str) -> str:
-    "`argument` as UTF-8, with the bytes that the locale could not decode."
-    return argument.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
 # %% ../nbs/28_predict.ipynb #2e9d0942
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
@@ -548,9 +544,11 @@ def _parser() -> argparse.ArgumentParser:
         help="among which campaigns: `population`, all of them (default), or `crawl`, those that "
         "the snapshots list")
     add("--format", choices=["text", "json"], default="text", help="form of the answer")
+    # as UTF-8, with the bytes that the locale could not decode
+    utf8 = lambda text: text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     for field, text in _HELP.items():
         names = [f"--{field.replace('_', '-')}", *filter(None, [_OPTIONS.get(field)])]
-        add(*names, dest=field, type=_utf8, help=text or None)
+        add(*names, dest=field, type=utf8, help=text or None)
     return parser
 
 # %% ../nbs/28_predict.ipynb #f399a87e
@@ -591,8 +589,8 @@ def main(argv: list[str] | None = None) -> int:
     if args.out is not None:
         raise InputError("--out: goes with --batch, and names the CSV that it shall write")
     prediction = predict(_campaign(args), load_predictor(args.model, args.target))
-    json_ = args.format == "json"
-    print(json.dumps(asdict(prediction), indent=1) if json_ else as_text(prediction))
+    as_json = lambda p: json.dumps(asdict(p), indent=1)
+    print((as_json if args.format == "json" else as_text)(prediction))
     return 0
 
 # %% ../nbs/28_predict.ipynb #7a7f8778

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import html, json, re
 from io import BytesIO
-from typing import Any, Callable
+from typing import Callable
 
 import numpy as np
 from IPython.display import Markdown, display
 from PIL import Image
 
-from .core import Checked, PACKAGE, lazy, read_json
+from .core import PACKAGE, lazy
 
 # the process that renders a report needs only the texts of this module: without these two it
 # starts in two thirds of the time
@@ -21,9 +21,8 @@ pd, plt = lazy("pandas"), lazy("matplotlib.pyplot")
 
 # %% auto #0
 __all__ = ['pd', 'plt', 'UNPRINTABLE', 'NO_FIGURE', 'one_line', 'escaped', 'show', 'family_color', 'fold', 'show_table',
-           'figure_text', 'interval_text', 'auc_text', 'show_findings', 'Evidence', 'PopulationEvidence', 'evidence',
-           'population_evidence', 'beside', 'plot_curves', 'plot_importance', 'plot_shap_summary',
-           'plot_partial_dependence', 'plot_search']
+           'figure_text', 'interval_text', 'auc_text', 'show_findings', 'evidence', 'population_evidence', 'beside',
+           'plot_curves', 'plot_importance', 'plot_shap_summary', 'plot_partial_dependence', 'plot_search']
 
 # %% ../nbs/01_report.ipynb #07c4a7a2
 UNPRINTABLE = re.compile(  # control characters, changes of text direction, lone surrogates
@@ -163,46 +162,22 @@ def show_findings(*findings: str) -> None:
     Findings are Markdown: text of the data in them must be `escaped`."""
     display(Markdown("## Findings\n\n" + "\n".join(f"- {f}" for f in findings)))
 
-# %% ../nbs/01_report.ipynb #83e43b75
-class Evidence(Checked):
-    "What evidence.json holds of a run."
-
-    n: int
-    gains: dict[str, dict[str, float]]
-    leaks: dict[str, float]
-    protocols: dict[str, dict[str, Any]]
-
-# %% ../nbs/01_report.ipynb #374ea0b6
-class PopulationEvidence(Checked):
-    "What evidence.json holds of the packaged model: each part as its function gives it."
-
-    by_source: dict[str, dict[str, Any]] = {}
-    by_given: dict[str, dict[str, Any]] = {}
-    extremes: dict[str, dict[str, Any]] = {}
-    curves: dict[str, dict[str, Any]] = {}
-    importance: dict[str, Any] = {}
-    shap: dict[str, Any] = {}
-    partial_dependence: dict[str, Any] = {}
-    search: dict[str, Any] = {}
-
 # %% ../nbs/01_report.ipynb #0fc69ef0
-def _packaged_evidence() -> dict[str, Any]:
+def _packaged_evidence() -> dict[str, dict]:
     path = PACKAGE / "packaged" / "evidence.json"
-    return read_json(path.read_bytes(), dict[str, Any], path.name) if path.exists() else {}
+    return json.loads(path.read_bytes()) if path.exists() else {}
 
 
 def evidence() -> dict[str, dict]:
     """What the pipeline measured on real campaigns when the packaged model was made, by the name of
     the data: {} if there is none. Shapes as in reports/features.json and reports/metrics.json."""
-    runs = {k: v for k, v in _packaged_evidence().items() if k != "population"}
-    return read_json(json.dumps(runs), dict[str, Evidence], "evidence.json")
+    return {name: run for name, run in _packaged_evidence().items() if name != "population"}
 
 
 def population_evidence() -> dict[str, dict]:
-    """What `make model` measured of the packaged model itself, on real campaigns it never saw: {}
-    if there is none. Keys as in `PopulationEvidence`."""
-    measured = _packaged_evidence().get("population", {})
-    return read_json(json.dumps(measured), PopulationEvidence, "evidence.json") if measured else {}
+    """What `make model` measured of the packaged model itself, on real campaigns it never saw, each
+    part as its function of `packaging` gives it: {} if there is none."""
+    return _packaged_evidence().get("population", {})
 
 # %% ../nbs/01_report.ipynb #4d0e9f90
 def beside(table: pd.DataFrame, key: str, get: Callable, title: str) -> pd.DataFrame:

@@ -64,7 +64,7 @@ class Needs(NamedTuple):
 
 def needs(projects: int) -> Needs:
     "What `make run` needs for so many `projects` with the parameters as they are published."
-    return Needs(0.85 + 5e-6 * projects, 145 + 2.5e-3 * projects)
+    return Needs(0.95 + 3e-6 * projects, 200 + 2e-3 * projects)
 
 # %% ../nbs/06_resources.ipynb #aceb9f45
 def outlook(projects: int, free: float, cores: int) -> tuple[str, bool]:

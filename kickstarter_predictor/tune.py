@@ -9,7 +9,7 @@ import argparse, hashlib, json, os, platform, sys, time, warnings, zlib
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from threading import Event, Thread
-from typing import Callable, NamedTuple, Sequence
+from typing import Callable, NamedTuple
 
 import joblib, numpy as np, pandas as pd, optuna, sklearn, xgboost
 from optuna.exceptions import UpdateFinishedTrialError
@@ -126,8 +126,7 @@ def train_on_cluster(
 def fit_xgboost(
     X, y, n_estimators: int, learning_rate: float, max_depth: int, min_child_weight: float,
     subsample: float, colsample_bytree: float, reg_lambda: float,
-    monotone_constraints: Sequence[int] = (), coded: int = 0, seed: int = 0, threads: int = 1,
-    scheduler: str | None = None,
+    coded: int = 0, seed: int = 0, threads: int = 1, scheduler: str | None = None,
 ) -> Model:
     """Gradient-boosted trees (Chen and Guestrin 2016); the parameters are XGBoost's own. X is an
     array, or the result of `binned`. With the `scheduler` (address) of a Dask cluster, its workers
@@ -136,8 +135,7 @@ def fit_xgboost(
         "objective": "binary:logistic", "eta": learning_rate, "max_depth": max_depth,
         "min_child_weight": min_child_weight, "subsample": subsample,
         "colsample_bytree": colsample_bytree, "reg_lambda": reg_lambda,
-        "monotone_constraints": tuple(monotone_constraints), "max_cat_to_onehot": 4, "seed": seed,
-        "nthread": threads,
+        "max_cat_to_onehot": 4, "seed": seed, "nthread": threads,
     }
     if scheduler:
         booster = train_on_cluster(scheduler, settings, X, y, n_estimators, coded)
