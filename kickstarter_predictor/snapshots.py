@@ -42,6 +42,8 @@ _AROUND = b" \t\r\n,\x1e\xef\xbb\xbf"
 
 def _bare(line: bytes) -> bytes:
     "The record on the `line` of JSON lines, or of an array of a record a line."
+    if line.startswith(b"{") and line.endswith(b"}\n"):
+        return line
     text = line.strip(_AROUND)
     inner = text.removeprefix(b"[").removesuffix(b"]").strip(_AROUND)
     # an empty array is no bracket, but something that is no record
