@@ -23,7 +23,7 @@ about = json.loads(pathlib.Path("artifacts/provenance.json").read_text())
 goal = pd.read_parquet("artifacts/projects.parquet")["goal"].max()
 f = lambda auc: {"auc": auc, "auc_sd": 0.01, "pr_auc": 0.9, "n": float(about["projects"])}
 pathlib.Path("reports").mkdir(exist_ok=True)
-pathlib.Path("reports/metrics.json").write_text(json.dumps({"data": about["header"], "chosen": "XGBoost", "families": {"XGBoost": f(goal / 1e9), "logistic regression": f(0.8)}}))
+pathlib.Path("reports/metrics.json").write_text(json.dumps({"data": about["header"], "projects": about["projects"], "chosen": "XGBoost", "families": {"XGBoost": f(goal / 1e9), "logistic regression": f(0.8)}}))
 """
 DVC = {"stages": {
     "acquire": {"cmd": "python acquire.py", "deps": ["acquire.py", "data"], "outs": [{f"artifacts/{o}": {"persist": True}} for o in ("projects.parquet", "provenance.json")]},
