@@ -1,7 +1,10 @@
 """How well and how fast requests are matched: `python benchmarks/outcomes.py [seeds]`.
 
-Precision and recall on ../shared/data, 500 projects and 250 that are taken out a seed, names damaged, launches shifted by up to the window;
-then 10,000 requests against 1,000,000 projects made of real names' words: seconds and peak memory."""
+Precision and recall on ../shared/data, 500 projects and 250 that are taken out a seed, names
+damaged, launches shifted by up to the window;
+then 10,000 requests against 1,000,000 projects made of real names' words: seconds and peak memory.
+"""
+
 import resource
 import sys
 import tempfile
@@ -14,7 +17,13 @@ import pandas as pd
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from kickstarter_predictor.matching import Rules
 from kickstarter_predictor.outcomes import (
-    simulated_request, figures, wilson_interval, judged, match, read_snapshots, simulated,
+    simulated_request,
+    figures,
+    wilson_interval,
+    judged,
+    match,
+    read_snapshots,
+    simulated,
 )
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -27,7 +36,7 @@ def projects_of(file: str) -> pd.DataFrame:
         return pd.read_parquet(Path(tmp) / "p.parquet")
 
 
-def said(three) -> str:
+def interval_text(three) -> str:
     return f"{three[0]:.4f} [{three[1]:.4f}, {three[2]:.4f}]"
 
 
@@ -37,12 +46,16 @@ def accuracy(seeds) -> None:
         every = [judged(simulated(projects, 500, 250, seed)) for seed in seeds]
         each = [figures(one) for one in every]
         low = lambda what: min(f[what][0] for f in each)
-        print(f"\n{file}: {len(projects):,} projects, seeds {seeds[0]} to {seeds[-1]}; lowest precision of a seed {low('precision'):.4f}, lowest recall {low('recall'):.4f}")
+        print(
+            f"\n{file}: {len(projects):,} projects, seeds {seeds[0]} to {seeds[-1]}; lowest precision of a seed {low('precision'):.4f}, lowest recall {low('recall'):.4f}"
+        )
         together = pd.concat(every)
         for kind, group in [*together.groupby("damage"), ("all", together)]:
             f = figures(group)
             rest = {k: v for k, v in f.items() if k not in ("precision", "recall")}
-            print(f"  {kind:14} precision {said(f['precision'])}  recall {said(f['recall'])}  {rest}")
+            print(
+                f"  {kind:14} precision {interval_text(f['precision'])}  recall {interval_text(f['recall'])}  {rest}"
+            )
 
 
 def scale(n: int = 1_000_000, requests: int = 10_000) -> None:
@@ -50,10 +63,21 @@ def scale(n: int = 1_000_000, requests: int = 10_000) -> None:
     names = real["name"].dropna().to_numpy()
     halves = [n.split() for n in names]
     pick = lambda: halves[rng.integers(len(halves))]
-    made = [" ".join([*(a := pick())[: (len(a) + 1) // 2], *(b := pick())[len(b) // 2 :]]) for _ in range(n)]
-    launched = pd.to_datetime(pd.Series(1_240_000_000 + rng.integers(0, 15 * 365 * 86_400, n)), unit="s", utc=True).dt.as_unit("ms")
+    made = [
+        " ".join([*(a := pick())[: (len(a) + 1) // 2], *(b := pick())[len(b) // 2 :]])
+        for _ in range(n)
+    ]
+    launched = pd.to_datetime(
+        pd.Series(1_240_000_000 + rng.integers(0, 15 * 365 * 86_400, n)), unit="s", utc=True
+    ).dt.as_unit("ms")
     same = real.iloc[rng.integers(len(real), size=n)].reset_index(drop=True)
-    projects = same.assign(id=np.arange(1, n + 1), name=made, launched_at=launched, deadline=launched + pd.Timedelta(days=30), slug=None)
+    projects = same.assign(
+        id=np.arange(1, n + 1),
+        name=made,
+        launched_at=launched,
+        deadline=launched + pd.Timedelta(days=30),
+        slug=None,
+    )
     recent = projects.nlargest(n // 7, "launched_at").sample(requests, random_state=0)
     asked = [simulated_request(p, "typos", rng, Rules()) for p in recent.itertuples()]
     truth = dict(zip((t["id"] for t in asked), recent["id"]))
@@ -61,11 +85,20 @@ def scale(n: int = 1_000_000, requests: int = 10_000) -> None:
         projects.to_parquet(Path(tmp) / "p.parquet", row_group_size=20_000)
         del projects, same, real, made, launched
         before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
-        run = match(sorted(asked, key=lambda t: t["asked_at"]), Path(tmp) / "p.parquet", Rules(), pd.Timestamp.now(tz="UTC"))
+        run = match(
+            sorted(asked, key=lambda t: t["asked_at"]),
+            Path(tmp) / "p.parquet",
+            Rules(),
+            pd.Timestamp.now(tz="UTC"),
+        )
         seconds = time.perf_counter() - start
     right = sum(truth[c["id"]] == c["project_id"] for c in run.written)
-    print(f"\n{requests:,} requests of the last two years x {n:,} projects of fifteen: {seconds:.0f} s, peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GB ({before / 2**20:.1f} GB before)")
-    print(f"  {run.counts}; precision {said(wilson_interval(right, len(run.written)))}, recall {said(wilson_interval(right, requests))}")
+    print(
+        f"\n{requests:,} requests of the last two years x {n:,} projects of fifteen: {seconds:.0f} s, peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GB ({before / 2**20:.1f} GB before)"
+    )
+    print(
+        f"  {run.counts}; precision {interval_text(wilson_interval(right, len(run.written)))}, recall {interval_text(wilson_interval(right, requests))}"
+    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,9 @@
-"""The picture of the form in README and nbs/index.ipynb: python benchmarks/picture.py writes docs/form.webp.
+"""The picture of the form in README and nbs/index.ipynb: python benchmarks/picture.py writes
+docs/form.webp.
 
-The served page in Chromium, an example typed in and answered; make it again when the form changes."""
+The served page in Chromium, an example typed in and answered; make it again when the form changes.
+"""
+
 import shutil
 import sys
 from io import BytesIO
@@ -13,7 +16,12 @@ from playwright.sync_api import sync_playwright
 from support.browser import FLAGS, served
 from test_form import filled, opened
 
-SHOWN = {"x": 0, "y": 0, "width": 1280, "height": 908}  # of the page: the fields, the answer, its reasons and what if
+SHOWN = {
+    "x": 0,
+    "y": 0,
+    "width": 1280,
+    "height": 908,
+}  # of the page: the fields, the answer, its reasons and what if
 MAX_BYTES = 200_000
 
 
@@ -37,7 +45,9 @@ def main() -> None:
     image.save(data, "webp", quality=80, method=6)
     size = len(data.getvalue())
     if size > MAX_BYTES:
-        raise SystemExit(f"the picture has {size:,} bytes, more than {MAX_BYTES:,}; lower `quality`")
+        raise SystemExit(
+            f"the picture has {size:,} bytes, more than {MAX_BYTES:,}; lower `quality`"
+        )
     (ROOT / "docs" / "form.webp").write_bytes(data.getvalue())
     print(f"docs/form.webp: {image.width} x {image.height} pixels, {size:,} bytes")
 

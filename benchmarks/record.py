@@ -1,4 +1,6 @@
-"By hand: how long `record` and `requests` keep a page waiting, on each database, and while it is away. `python benchmarks/record.py [n]`"
+"""By hand: how long `record` and `requests` keep a page waiting, on each database, and while it
+is away. `python benchmarks/record.py [n]`"""
+
 import statistics
 import sys
 import tempfile
@@ -9,7 +11,14 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from kickstarter_predictor.record import Recorder
 from support.servers import MariaDB, PostgreSQL
 
-CAMPAIGN = {"name": "Fog & Lanterns", "blurb": "b" * 135, "goal": 12000.0, "currency": "USD", "launched_at": "2026-12-01", "days": 30.0}
+CAMPAIGN = {
+    "name": "Fog & Lanterns",
+    "blurb": "b" * 135,
+    "goal": 12000.0,
+    "currency": "USD",
+    "launched_at": "2026-12-01",
+    "days": 30.0,
+}
 
 
 def timed(call, n: int) -> str:
@@ -25,7 +34,9 @@ def bench(name: str, uri: str, spool: Path, n: int) -> None:
     recorder, stored = Recorder(uri, spool=spool), []
     recorder.flush(10)
     recorder.bucket.left = recorder.bucket.burst = n  # what is not recorded costs nothing
-    print(f"{name:11} record  {timed(lambda i: stored.append(recorder.record(CAMPAIGN, i / n, 0, 1, 'm', f'v{i % 25}')), n)}, {sum(stored)} of {n} stored at once")
+    print(
+        f"{name:11} record  {timed(lambda i: stored.append(recorder.record(CAMPAIGN, i / n, 0, 1, 'm', f'v{i % 25}')), n)}, {sum(stored)} of {n} stored at once"
+    )
     if any(stored):
         assert recorder.flush(30)
     print(f"{name:11} requests {timed(lambda i: recorder.requests(f'v{i % 25}'), n)}")
