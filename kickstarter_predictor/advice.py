@@ -19,9 +19,9 @@ from .predict import Word
 pd = lazy("pandas")
 
 # %% auto #0
-__all__ = ['pd', 'FARTHEST_LAUNCH', 'LENGTHS', 'MOST_SUGGESTIONS', 'LEAST_WEIGHT', 'GOAL_BANDS', 'FEWEST', 'SIMILAR', 'Change',
-           'lower_goals', 'money', 'day_in_words', 'changes', 'local_day', 'whole_percent', 'best_changes', 'goals',
-           'grids', 'in_words', 'capitalized', 'marked', 'similar_campaigns', 'packaged_similar', 'similar_to',
+__all__ = ['pd', 'FARTHEST_LAUNCH', 'LENGTHS', 'HOLIDAYS', 'MOST_SUGGESTIONS', 'LEAST_WEIGHT', 'GOAL_BANDS', 'FEWEST', 'SIMILAR',
+           'Change', 'lower_goals', 'money', 'day_in_words', 'changes', 'local_day', 'whole_percent', 'best_changes',
+           'goals', 'grids', 'in_words', 'capitalized', 'marked', 'similar_campaigns', 'packaged_similar', 'similar_to',
            'write_similar']
 
 # %% ../nbs/30_advice.ipynb #84e32d94
@@ -52,7 +52,8 @@ def day_in_words(day: date) -> str:
 
 # %% ../nbs/30_advice.ipynb #57ec2611
 FARTHEST_LAUNCH = timedelta(days=5 * 365)  # from today
-LENGTHS = (14, 20, 21, 25, 28, 30, 35, 40, 45)  # days that creators choose
+LENGTHS = (20, 21, 25, 28, 30)  # days that creators of short campaigns choose
+HOLIDAYS = {(12, 24), (12, 25), (12, 26), (12, 31), (1, 1)}  # month and day
 
 
 def changes(values: Mapping, today: date) -> list[list[Change]]:
@@ -64,10 +65,11 @@ def changes(values: Mapping, today: date) -> list[list[Change]]:
     ask = f"Ask for {{}} instead of {money(goal, values['currency'])}"
     lower = [(money(g, values["currency"]), g) for g in lower_goals(goal)]
     lower = [Change(ask.format(amount), {"goal": g}) for amount, g in lower]
-    lengths = sorted((n for n in LENGTHS if n != days), key=lambda n: abs(n - days))
+    lengths = sorted(LENGTHS, reverse=True) if days > max(LENGTHS) else []
     lengths = [Change(f"Run it for {n} days instead of {days}", {"days": n}) for n in lengths]
     later = [launch + timedelta(days=k) for k in range(1, 7)]
-    later = [d for d in later if d <= today + FARTHEST_LAUNCH]
+    later = [d for d in later
+             if d <= today + FARTHEST_LAUNCH and (d.month, d.day) not in HOLIDAYS]
     launch_on = f"Launch on {{}} instead of {day_in_words(launch)}"
     later = [Change(launch_on.format(day_in_words(d)), {"launch": d}) for d in later]
     video = {

@@ -22,14 +22,17 @@ from pydantic import (
 )
 
 from kickstarter_predictor.core import (
-    CURRENCIES, DAYS, InputError, MAX_BLURB_LENGTH, MAX_DAYS, MAX_NAME_LENGTH, brief, printable,
+    CURRENCIES, DAYS, InputError, MAX_BLURB_LENGTH, MAX_DAYS, MAX_NAME_LENGTH, brief, lazy,
+    printable,
 )
 from .storage import opened
 
+pd = lazy("pandas")
+
 # %% auto #0
-__all__ = ['YEARS', 'Time', 'Number', 'Goal', 'Count', 'Text', 'Label', 'CountryCode', 'CurrencyCode', 'YesNo', 'ALIASES',
+__all__ = ['pd', 'YEARS', 'Time', 'Number', 'Goal', 'Count', 'Text', 'Label', 'CountryCode', 'CurrencyCode', 'YesNo', 'ALIASES',
            'parse_number', 'Amount', 'to_amount', 'goal_currency', 'Campaign', 'category_key', 'similar_names',
-           'to_category', 'known_fields', 'to_campaign', 'read_fields']
+           'to_category', 'known_fields', 'to_campaign', 'read_fields', 'parse_rows', 'answerable']
 
 # %% ../nbs/20_campaign.ipynb #be7cd35e
 YEARS = 2009, 2100
@@ -474,3 +477,29 @@ def read_fields(place: str) -> dict:
     if not isinstance(fields, dict):
         raise InputError(f"{name}: holds no JSON object of campaign fields")
     return known_fields(fields)
+
+# %% ../nbs/20_campaign.ipynb #2ae44dc4
+def _missing(value) -> bool:
+    "Whether `value` is None, NA, NaN or NaT; pandas' own isna fails on a signalling Decimal."
+    kinds = (float, np.floating, datetime, np.datetime64)
+    return value is None or value is pd.NA or (isinstance(value, kinds) and value != value)
+
+# %% ../nbs/20_campaign.ipynb #5396250e
+def _campaign_or_error(row: dict, subcategories) -> Campaign | InputError:
+    fields = {k: v for k, v in row.items() if not _missing(v)}
+    try:
+        return to_campaign(fields, subcategories, strict=False)
+    except InputError as e:
+        return e
+
+
+def parse_rows(frame: pd.DataFrame, subcategories=()) -> list[Campaign | InputError]:
+    "The Campaign of each row of `frame`, or the InputError that says what is wrong with it."
+    return [_campaign_or_error(r, subcategories) for r in frame.astype(object).to_dict("records")]
+
+# %% ../nbs/20_campaign.ipynb #e5ec7105
+def answerable(frame: pd.DataFrame) -> pd.Series:
+    """Whether each row of `frame` is a valid `Campaign`: a snapshot may hold longer names and
+    larger goals."""
+    valid = [isinstance(campaign, Campaign) for campaign in parse_rows(frame)]
+    return pd.Series(valid, frame.index, bool)

@@ -175,6 +175,8 @@ def repair_rules() -> list[Rule]:
         text_rule("blurb"),
         mask_rule("name missing: empty", "name", lambda f: f["name"].isna(), ""),
         mask_rule("blurb empty: missing", "blurb", lambda f: f["blurb"].eq(""), None),
+        mask_rule("category is a sentence of the page: missing", "category",
+                  lambda f: f["category"].str.endswith(".", na=False), None),
         mask_rule("parent category missing: repaired", "parent",
                   lambda f: f["parent"].isna() & repaired_parent(f).notna(), repaired_parent),
         mask_rule("country not a two-letter code: missing", "country",

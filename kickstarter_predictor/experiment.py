@@ -28,7 +28,8 @@ from .core import InputError
 from kickstarter_predictor.database import (
     connect, database_error, default_uri, ensure_table, rows, write
 )
-from .predict import answerable, load_predictor, predict_many
+from .campaign import answerable
+from .predict import load_predictor, predict_many
 from .assignment import ARMS, arm_of
 from .requests import REQUEST_COLUMNS, to_row
 

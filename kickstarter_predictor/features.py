@@ -139,7 +139,8 @@ class Encoder:
         """The features `LEARNED` of campaigns, `texts` being log odds: float32 array (n, 8). An
         unknown subcategory takes its parent's rate, one in a year without campaigns its own over
         all years, any other unknown level the overall one."""
-        features = {f"{c}_text": texts[c] for c in TEXTS}
+        # a name without words is worded like the average one; such a blurb is not given
+        features = {"name_text": np.nan_to_num(texts["name"]), "blurb_text": texts["blurb"]}
         for c in ("parent", "country", "currency"):
             features[f"{c}_rate"] = [self.rates[c].get(v, self.prior) for v in levels[c]]
         for c, fallback in (("category", "parent"), ("category_year", "category")):
@@ -168,13 +169,14 @@ class Encoder:
 def text_words(
     scores: Mapping[str, TextScore], campaign: Mapping[str, str | None]
 ) -> list[tuple[str, str, float]]:
-    "(text, word, log odds) of each word in the texts of `campaign`, the weightiest first."
-    weights = [
-        (c, word, weight) for c, score in scores.items() if campaign[c]
-        for word, weight in word_weights(score, campaign[c], campaign["parent"])
-        if word[0].isalnum()
-    ]
-    return sorted(weights, key=lambda w: -abs(w[2]))
+    """(text, word, log odds) of each word in the texts of `campaign`, all its occurrences in a text
+    together; the weightiest first."""
+    sums: dict[tuple[str, str], float] = {}
+    for c, score in scores.items():
+        for word, weight in word_weights(score, campaign[c] or "", campaign["parent"]):
+            if word[0].isalnum():
+                sums[c, word] = sums.get((c, word), 0.0) + weight
+    return sorted(((*key, weight) for key, weight in sums.items()), key=lambda w: -abs(w[2]))
 
 
 def text_odds(

@@ -244,6 +244,8 @@ def _goal(c: Mapping) -> str:
 def _preparation(c: Mapping) -> str:
     if c["preparation_days"] is None:
         return "a typical preparation time (not given)"
+    if c["preparation_days"] < 1:
+        return "a preparation of less than a day"
     return f"a preparation of {_days(c['preparation_days'])}"
 
 
@@ -252,7 +254,6 @@ def _launch(c: Mapping) -> str:
     return f"a launch on {day:%A}, {day.day} {day:%B %Y}"
 
 # %% ../nbs/21_inputs.ipynb #81bfe957
-_STYLE = "(length, case, punctuation)"
 INPUT_WORDS: dict[str, Callable[[Mapping], str]] = {
     "goal": _goal,
     "days": lambda c: f"a length of {_days(c['days'])}",
@@ -261,12 +262,12 @@ INPUT_WORDS: dict[str, Callable[[Mapping], str]] = {
     "country": lambda c: f"the country {c['country'] or '(not given)'} with {c['currency']}",
     "category": lambda c: "the category "
     + (" / ".join(filter(None, [c["parent"], c["category"]])) or "(not given)"),
-    "words": lambda c: "the wording of name and blurb",
-    "name": lambda c: f"the style of the name {_STYLE}",
-    "blurb": lambda c: f"the style of the blurb {_STYLE}" if c["blurb"] else "the lack of a blurb",
+    "words": lambda c: f"the wording of {'name and blurb' if c['blurb'] else 'the name'}",
+    "name": lambda c: "the length and style of the name",
+    "blurb": lambda c: "the length and style of the blurb" if c["blurb"] else "the lack of a blurb",
     "video": lambda c: _yes_or_no(c["video"], "video"),
     "earlier_campaigns": lambda c: "the creator's record of earlier campaigns"
-    + ("" if c["earlier_campaigns"] is not None else " (not given)"),
+    + (" (not given)" if c["earlier_campaigns"] is c["earlier_successes"] is None else ""),
     "staff_pick": lambda c: _yes_or_no(c["staff_pick"], "staff pick"),
 }
 
@@ -344,7 +345,8 @@ FEATURES += [
     ),
     Feature(
         "log_preparation", "created_at", "preparation_days", "days from draft to launch (log10)",
-        lambda c: _log10(max(c.preparation_days, 0.01))
+        # no time at all between them: two dates of one day
+        lambda c: _log10(max(c.preparation_days or 0.5, 0.01))
     ),
 ]
 

@@ -308,7 +308,9 @@ class About(_Mapping, _TreesAndCurves):
     def _complete(self):
         if missing := [name for name in self.names if name not in self.typical]:
             raise ValueError(f"typical: has no value for {missing[0]}")
-        self.subcategories = self.subcategories or list(self.base_rates["category"])
+        pairs = self.subcategories or list(self.base_rates["category"])
+        # pages of failed campaigns gave some sources the text of a link for a category
+        self.subcategories = [pair for pair in pairs if not pair.endswith(".")]
         return self
 
     @cached_property

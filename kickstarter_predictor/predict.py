@@ -19,7 +19,9 @@ from kickstarter_predictor.core import (
 )
 from .storage import as_path, check_apart
 from .clean import ROUND_RATES, clean_text, launch_table, usd_rate
-from .campaign import Campaign, known_fields, read_fields, to_campaign
+from kickstarter_predictor.campaign import (
+    Campaign, known_fields, parse_rows, read_fields, to_campaign,
+)
 from .inputs import categorical_values, inputs, numbers, phrase
 from .features import encode_ordinals
 from kickstarter_predictor.models import (
@@ -31,8 +33,8 @@ pd = lazy("pandas")
 # %% auto #0
 __all__ = ['pd', 'to_columns', 'vectors', 'shifted', 'contributions', 'Reason', 'reasons', 'Word', 'words', 'Prediction',
            'base_rate', 'beyond_known', 'notes', 'prediction_interval', 'predict', 'start_in_words', 'Step',
-           'waterfall', 'as_text', 'as_html', 'score', 'probabilities', 'what_if', 'answerable', 'predict_many',
-           'score_snapshot', 'main']
+           'waterfall', 'as_text', 'as_html', 'score', 'probabilities', 'what_if', 'predict_many', 'score_snapshot',
+           'main']
 
 # %% ../nbs/28_predict.ipynb #1300c0d2
 def _usd_rate(currency: str, about: About) -> float:
@@ -167,7 +169,7 @@ def words(columns: Mapping, predictor: Predictor, most: int = 5) -> list[Word]:
     """The words of the one campaign in `columns` that count most, at most `most` for it and then
     as many against it."""
     weights = predictor.encoder.words(columns)
-    sides = ([word for word in weights if sign * word[2] > 0][:most] for sign in (1, -1))
+    sides = ([word for word in weights if sign * word[2] >= 0.05][:most] for sign in (1, -1))
     return [Word(text, printable(word)[:60], weight) for text, word, weight in chain(*sides)]
 
 # %% ../nbs/28_predict.ipynb #aa4a2af4
@@ -225,7 +227,7 @@ def _category_note(parent, category, about: About) -> str | None:
     known_parent = parent in about.base_rates["parent"]
     fallback = f"falls back to {repr(parent) if known_parent else 'all campaigns'}"
     if not category and not parent:
-        return "no category given; the model goes by the rest"
+        return "no category given; the model goes by the rest, as in sources without categories"
     if category and f"{parent}/{category}" not in about.subcategories:
         within = f" in {parent!r}" if parent else ""
         return f"category {category!r} is unknown to the model{within}; it {fallback}"
@@ -243,8 +245,8 @@ def beyond_known(columns: Mapping, about: About) -> str | None:
         return None
     of = parent if parent in largest else "any category"
     return (
-        f"no campaign of {of} that the model knows reached more than ${most:,.0f}; beyond that "
-        "the answer falls, to 1 % at twice as much"
+        f"no campaign of {of}, of those whose category is known, reached a goal of more than "
+        f"${most:,.0f}; beyond that the answer falls, to 1 % at twice as much"
     )
 
 
@@ -256,17 +258,17 @@ def _late_note(launched_at: np.datetime64, about: About) -> str | None:
     return f"the model knows no random sample of launches after {last}, and answers as of then"
 
 
-def notes(campaign: Campaign, columns: Mapping, about: About) -> list[str]:
+def notes(campaign: Campaign, columns: Mapping, predictor: Predictor) -> list[str]:
     "What the model does not know about `campaign`, and what it assumes instead."
-    earlier, successes = campaign.earlier_campaigns, campaign.earlier_successes
+    about, earlier = predictor.about, campaign.earlier_campaigns
     lines = [_category_note(columns["parent"][0], columns["category"][0], about)]
     country = campaign.country
-    if country and country not in about.levels["country"]:
+    if country and country not in predictor.encoder.rates["country"]:
         lines.append(f"country {country!r} is unknown to the model; it takes the overall rate")
     if campaign.created_at is None and "log_preparation" in about.fill:
         days = 10 ** about.fill["log_preparation"]
         lines.append(f"no creation date given; {days:.0f} days of preparation are assumed")
-    if earlier is not None and successes is None:
+    if earlier is not None and campaign.earlier_successes is None:
         lines.append("earlier campaigns count only with the number of those that succeeded")
     lines += [beyond_known(columns, about), _late_note(columns["launched_at"][0], about)]
     return [line for line in lines if line]
@@ -299,12 +301,14 @@ def predict(
     else:
         score = float(shifted(predictor.model(x), columns, predictor)[0])
     p, low, high = prediction_interval(score, about)
+    if beyond_known(columns, about):  # rests on an assumption, which no sample varies
+        low = high = None
     if with_reasons:
         why, which = reasons(p, start, moved, columns, about), words(columns, predictor)
     base_of, base = base_rate(columns["parent"][0], campaign.category, about)
     return Prediction(
         p, low, high, base["rate"], base_of, base["n"], start, why, which,
-        notes(campaign, columns, about), about.version, about.family, predictor.place,
+        notes(campaign, columns, predictor), about.version, about.family, predictor.place,
         predictor.target, about.data,
     )
 
@@ -372,6 +376,11 @@ def _origin(p: Prediction) -> str:
     return f"{model} {p.data.replace('**', '')}"
 
 # %% ../nbs/28_predict.ipynb #a23108d8
+def _sentence(step: Step, reason: Reason) -> str:
+    "The `reason` in words; of the rest, which takes up what is rounded, by the points shown."
+    return (_reason("other", step.points, {}) if reason.input == "other" else reason).text
+
+
 def as_text(p: Prediction) -> str:
     "The prediction `p` for a person to read: start, reasons and answer as a sum."
     lines = [*_heading(p), ""]
@@ -379,7 +388,7 @@ def as_text(p: Prediction) -> str:
         first, *between, last = steps
         lines += [
             f"  {first.points:5.1f}  {start_in_words(p.start)}",
-            *(f"  {step.points:+5.1f}  {r.text}" for step, r in zip(between, p.reasons)),
+            *(f"  {s.points:+5.1f}  {_sentence(s, r)}" for s, r in zip(between, p.reasons)),
             f"= {last.points:5.1f}  of 100 campaigns like this one", "",
         ]
     remarks = _remarks(p)
@@ -444,31 +453,6 @@ def what_if(
     index = pd.Index(values, name=field)
     return pd.Series(probabilities(varied, predictor), index=index, name="probability")
 
-# %% ../nbs/28_predict.ipynb #2ae44dc4
-def _missing(value) -> bool:
-    "Whether `value` is None, NA, NaN or NaT; pandas' own isna fails on a signalling Decimal."
-    kinds = (float, np.floating, datetime, np.datetime64)
-    return value is None or value is pd.NA or (isinstance(value, kinds) and value != value)
-
-# %% ../nbs/28_predict.ipynb #5396250e
-def _campaign_or_error(row: dict, subcategories) -> Campaign | InputError:
-    fields = {k: v for k, v in row.items() if not _missing(v)}
-    try:
-        return to_campaign(fields, subcategories, strict=False)
-    except InputError as e:
-        return e
-
-
-def _parse_rows(frame: pd.DataFrame, subcategories=()) -> list[Campaign | InputError]:
-    return [_campaign_or_error(r, subcategories) for r in frame.astype(object).to_dict("records")]
-
-# %% ../nbs/28_predict.ipynb #e5ec7105
-def answerable(frame: pd.DataFrame) -> pd.Series:
-    """Whether each row of `frame` is a valid `Campaign`: a snapshot may hold longer names and
-    larger goals."""
-    valid = [isinstance(campaign, Campaign) for campaign in _parse_rows(frame)]
-    return pd.Series(valid, frame.index, bool)
-
 # %% ../nbs/28_predict.ipynb #f6fd56f0
 def predict_many(frame: pd.DataFrame, predictor: Predictor | None = None) -> pd.DataFrame:
     """`probability` and `base_rate` of each row of `frame`, whose columns are `Campaign`'s fields;
@@ -480,7 +464,7 @@ def predict_many(frame: pd.DataFrame, predictor: Predictor | None = None) -> pd.
         name = brief(frame.columns[frame.columns.duplicated()][0])
         raise InputError(f"{name}: is the name of two columns; leave one")
     about = predictor.about
-    campaigns = _parse_rows(frame, about.subcategories)
+    campaigns = parse_rows(frame, about.subcategories)
     for label, campaign in zip(frame.index, campaigns):
         if isinstance(campaign, InputError):
             raise InputError(f"row {brief(label)}: {campaign}")

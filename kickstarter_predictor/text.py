@@ -30,8 +30,11 @@ _QUOTES = str.maketrans("‘’‚“”„«»", "\'\'\'\"\"\"\"\"")
 
 
 def tokens(text: str) -> list[str]:
-    "The words and punctuation marks of `text` in lower case, without full stops at its end."
-    text = text.lower().translate(_QUOTES).rstrip(" .…")
+    """The words and punctuation marks of `text` in lower case, without the full stop or the hanging
+    colon or dash at its end; none if it has no letter or digit."""
+    text = text.lower().translate(_QUOTES).rstrip(" .…:;,|-–—")
+    if not re.search(r"[^\W_]", text):
+        return []
     return re.findall(r"\w+(?:'\w+)?|[^\w\s]", text)
 
 # %% ../nbs/22_text.ipynb #eacaba2e

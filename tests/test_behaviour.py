@@ -12,8 +12,9 @@ import pytest
 from scipy.special import logit
 from scipy.stats import spearmanr
 
+from kickstarter_predictor.campaign import to_campaign
 from kickstarter_predictor.models import load_predictor
-from kickstarter_predictor.predict import predict, predict_many, what_if
+from kickstarter_predictor.predict import predict, predict_many, to_columns, vectors, what_if
 
 TITLES = {
     "Art": ("Public Art", "A mural for Elm Street"), "Comics": ("Graphic Novels", "Paper Moons: issue one"),
@@ -214,3 +215,71 @@ def test_words_that_count_stand_in_the_text(predictor):
     campaign = CAMPAIGNS[1]
     for word in predict(campaign, predictor).words:
         assert re.search(re.escape(word.word), campaign[word.text], re.I)
+
+
+@pytest.mark.parametrize("mark", [":", " |", " -", " –", ",", ";", " …", ".:"])
+def test_a_mark_that_hangs_at_the_end_of_a_name_says_nothing(mark, predictor):
+    for campaign in CAMPAIGNS:
+        marked = campaign | {"name": campaign["name"] + mark}
+        plain, hanging = (predictor.encoder.odds({
+            "name": [c["name"]], "blurb": [None], "parent": [c["parent"]]
+        })["name"][0] for c in (campaign, marked))
+        assert plain == hanging
+        if " " not in mark:  # what stands alone counts in the length of the name
+            change = predict(marked, predictor).probability - predict(campaign, predictor).probability
+            assert abs(change) < 0.02
+
+
+@pytest.mark.parametrize("name", [":", "...", "!!!", "—", "🎲🎲"])
+def test_a_name_without_a_letter_is_worded_like_the_average_one(name, predictor):
+    for campaign in CAMPAIGNS:
+        assert not predict(campaign | {"name": name, "blurb": None}, predictor).words
+    columns = to_columns([to_campaign(CAMPAIGNS[0] | {"name": name})], predictor.about)
+    names = predictor.about.names
+    assert vectors(columns, predictor)[0, names.index("name_text")] == 0
+
+
+@every_campaign
+def test_a_draft_of_the_day_of_the_launch_is_half_a_day_old(campaign, predictor):
+    same, before, later = (
+        predict(campaign | {"created_at": at}, predictor).probability
+        for at in (campaign["launched_at"], "2016-03-07", "2016-03-01")
+    )
+    assert same <= before <= later or abs(same - before) < 0.03
+
+
+@every_campaign
+def test_beyond_what_is_known_there_is_no_interval(campaign, predictor):
+    vast = predict(campaign | {"goal": 1e9}, predictor)
+    assert vast.low is None and vast.high is None
+    assert predict(campaign | {"goal": 1000}, predictor).low is not None
+
+
+def test_a_late_launch_is_said_to_be_answered_as_an_earlier_one(predictor):
+    notes = [predict(CAMPAIGNS[0] | {"launched_at": at}, predictor).notes for at in ("2017-12-31", "2018-01-01")]
+    assert not notes[0] and "after 2017" in notes[1][0]
+
+
+def test_a_country_without_a_rate_is_said_to_be_unknown(predictor):
+    known = predictor.encoder.rates["country"]
+    for country in predictor.about.levels["country"]:
+        notes = predict(CAMPAIGNS[0] | {"country": country}, predictor).notes
+        assert any(country in note for note in notes) == (country not in known)
+
+
+def test_no_subcategory_is_a_sentence(predictor):
+    assert not [pair for pair in predictor.about.subcategories if pair.endswith(".")]
+
+
+def test_a_word_is_named_once_a_text_and_counts(predictor):
+    repeated = CAMPAIGNS[0] | {"name": "A mural, a mural, a mural", "blurb": BLURB}
+    words = predict(repeated, predictor).words
+    assert len({(w.text, w.word) for w in words}) == len(words)
+    assert min(abs(w.weight) for w in words) >= 0.05
+
+
+@every_campaign
+def test_each_sentence_goes_the_way_of_its_number(campaign, predictor):
+    lines = re.findall(r"(?m)^ +([+-] *[\d.]+)  .* (raises|lowers) it by", str(predict(campaign, predictor)))
+    assert len(lines) >= 5
+    assert all((float(n.replace(" ", "")) >= 0) == (verb == "raises") or float(n.replace(" ", "")) == 0 for n, verb in lines)
