@@ -52,7 +52,7 @@ def day_in_words(day: date) -> str:
 
 # %% ../nbs/30_advice.ipynb #57ec2611
 FARTHEST_LAUNCH = timedelta(days=5 * 365)  # from today
-LENGTHS = (20, 21, 25, 28, 30)  # days that creators of short campaigns choose
+LENGTHS = (30, 28, 25, 21, 20)  # days of a shorter campaign, the smallest change first
 HOLIDAYS = {(12, 24), (12, 25), (12, 26), (12, 31), (1, 1)}  # month and day
 
 
@@ -65,7 +65,7 @@ def changes(values: Mapping, today: date) -> list[list[Change]]:
     ask = f"Ask for {{}} instead of {money(goal, values['currency'])}"
     lower = [(money(g, values["currency"]), g) for g in lower_goals(goal)]
     lower = [Change(ask.format(amount), {"goal": g}) for amount, g in lower]
-    lengths = sorted(LENGTHS, reverse=True) if days > max(LENGTHS) else []
+    lengths = LENGTHS if days > LENGTHS[0] else ()
     lengths = [Change(f"Run it for {n} days instead of {days}", {"days": n}) for n in lengths]
     later = [launch + timedelta(days=k) for k in range(1, 7)]
     later = [d for d in later

@@ -267,7 +267,7 @@ INPUT_WORDS: dict[str, Callable[[Mapping], str]] = {
     "blurb": lambda c: "the length and style of the blurb" if c["blurb"] else "the lack of a blurb",
     "video": lambda c: _yes_or_no(c["video"], "video"),
     "earlier_campaigns": lambda c: "the creator's record of earlier campaigns"
-    + (" (not given)" if c["earlier_campaigns"] is c["earlier_successes"] is None else ""),
+    + (" (not given)" if c["earlier_campaigns"] is None and c["earlier_successes"] is None else ""),
     "staff_pick": lambda c: _yes_or_no(c["staff_pick"], "staff pick"),
 }
 
@@ -315,14 +315,16 @@ def _parts(
     return [
         Feature(
             f"{prefix}_{part}", input, columns, f"{whose}: {words[part]}",
-            attrgetter(f"{attribute}.{part}"), int(part == rising)
+            attrgetter(f"{attribute}.{part}"), monotone=int(part == rising)
         ) for part in parts
     ]
 
 # %% ../nbs/21_inputs.ipynb #e5a1ac1b
 _of = attrgetter
 FEATURES = [
-    Feature("log_goal", "goal", "goal_usd", "goal in US dollars (log10)", _of("log_goal"), -1),
+    Feature(
+        "log_goal", "goal", "goal_usd", "goal in US dollars (log10)", _of("log_goal"), monotone=-1
+    ),
     Feature(
         "log_goal_native", "goal", "goal", "goal in its own currency (log10)",
         lambda c: _log10(c.goal)
@@ -407,19 +409,20 @@ FEATURES += [
     Feature(
         "earlier_failures", "earlier_campaigns", "earlier_campaigns earlier_successes",
         f"{_HISTORY} that had failed by then", lambda c: c.earlier_campaigns - c.earlier_successes,
-        -1
+        monotone=-1
     ),
 ]
 FEATURES += _parts("name", "name", "name", SHAPE, "name", "name_shape")
 FEATURES += _parts("blurb", "blurb", "blurb", SHAPE, "blurb", "blurb_shape", rising="words")
 FEATURES += [
-    Feature("staff_pick", "staff_pick", "staff_pick", "Kickstarter's badge", _of("staff_pick"), 1),
-    Feature("video", "video", "video", "whether there is a video", _of("video"), 1),
+    Feature(name, name, name, what, _of(name), monotone=1) for name, what in (
+        ("staff_pick", "Kickstarter's badge"), ("video", "whether there is a video"),
+    )
 ]
 
 # %% ../nbs/21_inputs.ipynb #2f5e15e8
 FEATURES += [
-    Feature(name, input, columns, what, None, monotone, "learned")
+    Feature(name, input, columns, what, monotone=monotone, kind="learned")
     for name, input, columns, what, monotone in (
         ("name_text", "words", "name", "words of the name: log odds of success", 1),
         ("blurb_text", "words", "blurb", "words of the blurb: log odds of success", 1),

@@ -166,8 +166,8 @@ class Word:
 
 
 def words(columns: Mapping, predictor: Predictor, most: int = 5) -> list[Word]:
-    """The words of the one campaign in `columns` that count most, at most `most` for it and then
-    as many against it."""
+    """The words of the one campaign in `columns` that count most, at least 0.05 in log odds: at
+    most `most` for it and then as many against it."""
     weights = predictor.encoder.words(columns)
     sides = ([word for word in weights if sign * word[2] >= 0.05][:most] for sign in (1, -1))
     return [Word(text, printable(word)[:60], weight) for text, word, weight in chain(*sides)]
@@ -227,7 +227,7 @@ def _category_note(parent, category, about: About) -> str | None:
     known_parent = parent in about.base_rates["parent"]
     fallback = f"falls back to {repr(parent) if known_parent else 'all campaigns'}"
     if not category and not parent:
-        return "no category given; the model goes by the rest, as in sources without categories"
+        return "no category given; the model goes by what sources without categories tell"
     if category and f"{parent}/{category}" not in about.subcategories:
         within = f" in {parent!r}" if parent else ""
         return f"category {category!r} is unknown to the model{within}; it {fallback}"
@@ -243,10 +243,10 @@ def beyond_known(columns: Mapping, about: About) -> str | None:
     most = largest.get(parent, largest.get("", np.inf))
     if columns["goal_usd"][0] <= most:
         return None
-    of = parent if parent in largest else "any category"
+    of = f"{parent} in the data that name a category" if parent in largest else "the data"
     return (
-        f"no campaign of {of}, of those whose category is known, reached a goal of more than "
-        f"${most:,.0f}; beyond that the answer falls, to 1 % at twice as much"
+        f"no campaign of {of} reached a goal of more than ${most:,.0f}; beyond that the answer "
+        "falls, to 1 % at twice as much"
     )
 
 
@@ -372,8 +372,8 @@ def _remarks(p: Prediction) -> list[str]:
 
 def _origin(p: Prediction) -> str:
     population = "all campaigns" if p.question == "population" else "the crawl"
-    model = f"Model {p.model_version} ({p.place}, {p.model}), for {population}."
-    return f"{model} {p.data.replace('**', '')}"
+    data = p.data.replace("**", "")
+    return f"Model {p.model_version} ({p.place}, {p.model}), for {population}. {data}"
 
 # %% ../nbs/28_predict.ipynb #a23108d8
 def _sentence(step: Step, reason: Reason) -> str:
@@ -391,8 +391,8 @@ def as_text(p: Prediction) -> str:
             *(f"  {s.points:+5.1f}  {_sentence(s, r)}" for s, r in zip(between, p.reasons)),
             f"= {last.points:5.1f}  of 100 campaigns like this one", "",
         ]
-    remarks = _remarks(p)
-    lines += [*remarks, ""] if remarks else []
+    if remarks := _remarks(p):
+        lines += [*remarks, ""]
     return "\n".join([*lines, _origin(p)])
 
 # %% ../nbs/28_predict.ipynb #1f10771a
@@ -573,8 +573,8 @@ def main(argv: list[str] | None = None) -> int:
     if args.out is not None:
         raise InputError("--out: goes with --batch, and names the CSV that it shall write")
     prediction = predict(_campaign(args), load_predictor(args.model, args.target))
-    as_json = lambda p: json.dumps(asdict(p), indent=1)
-    print((as_json if args.format == "json" else as_text)(prediction))
+    to_text = as_text if args.format == "text" else lambda p: json.dumps(asdict(p), indent=1)
+    print(to_text(prediction))
     return 0
 
 # %% ../nbs/28_predict.ipynb #7a7f8778

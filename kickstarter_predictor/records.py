@@ -137,8 +137,10 @@ def _array(values, kind: pa.DataType) -> pa.Array:
     if kind == TIME:
         return pa.array(values, pa.timestamp("s", tz="UTC")).cast(TIME)
     array = pa.array(values, kind)
-    empty = pc.equal(array, "") if kind == TEXT else None
-    return pc.if_else(empty, None, array) if empty and empty.true_count else array
+    if kind != TEXT:
+        return array
+    empty = pc.equal(array, "")
+    return pc.if_else(empty, None, array) if empty.true_count else array
 
 # %% ../nbs/12_records.ipynb #0c0de372
 def _columns(parts: list[Struct], kind: type) -> dict[str, typing.Sequence]:
@@ -361,7 +363,7 @@ def _is_count(value) -> bool:
 
 def check_past(project: Project, findings: Findings) -> None:
     "Empty what `project` gives of its creator's past where that cannot be, and count it."
-    if project.earlier_campaigns is project.earlier_successes is None:
+    if project.earlier_campaigns is None and project.earlier_successes is None:
         return
     given = {name: v for name in PAST if (v := getattr(project, name)) is not None}
     wrong = [name for name, value in given.items() if not _is_count(value)]

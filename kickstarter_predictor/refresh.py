@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['SHOWN', 'NOTHING_NEW', 'Figures', 'figures', 'objection', 'drop_objection', 'share_cache', 'clean_checkout',
-           'bring_home', 'table_row', 'line_of', 'summary', 'refresh', 'limits', 'main']
+           'bring_home', 'table_row', 'line_of', 'summary', 'imported', 'refresh', 'limits', 'main']
 
 # %% ../nbs/51_refresh.ipynb #086da6c5
-import argparse, sys
+import argparse, json, sys
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -137,6 +137,11 @@ def summary(before: dict, after: dict) -> str:
 # %% ../nbs/51_refresh.ipynb #e18840a0
 NOTHING_NEW = "# Refresh: nothing new\n\nThe source of `data.dvc` is unchanged. {}\n"
 
+
+def imported(clone: Path) -> list:
+    "What data.dvc of `clone` imports: paths and hashes."
+    return yaml.safe_load((clone / "data.dvc").read_text(encoding="utf-8"))["outs"]
+
 # %% ../nbs/51_refresh.ipynb #89065ea1
 def refresh(source: Path | None = None, max_shrink: float = 0.2, max_auc_drop: float = 0.02) -> str:
     """Update the data of the checkout `source`, reproduce, and keep the results if they are no
@@ -148,10 +153,10 @@ def refresh(source: Path | None = None, max_shrink: float = 0.2, max_auc_drop: f
     clean_checkout(source)
     with scratch_clone(source, as_it_is=False) as clone:
         share_cache(source, clone)
-        read = lambda name: yaml.safe_load((clone / name).read_text(encoding="utf-8"))
-        data, before = read("data.dvc")["outs"], read("reports/metrics.json")
+        read = lambda name: json.loads((clone / name).read_text(encoding="utf-8"))
+        data, before = imported(clone), read("reports/metrics.json")
         call("dvc", "update", "-q", "data.dvc", cwd=clone)
-        if read("data.dvc")["outs"] == data:
+        if imported(clone) == data:
             return NOTHING_NEW.format(before["data"])
         call("dvc", "repro", "acquire", cwd=clone)
         projects = read("artifacts/provenance.json")["projects"]
