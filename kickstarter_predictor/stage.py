@@ -120,9 +120,7 @@ def stage_entry(name: str, nb, base: Path) -> dict:
     run = code_of(nb, run_start(nb))
     own = {name} if name != "index" else set()
     modules = needed_modules(imports(run) | own | {"stage"}, base)
-    matched = [p.relative_to(base).as_posix() for r in reads if "*" in r for p in base.glob(r)]
-    files = {r for r in reads if "*" not in r} | set(matched)
-    deps = {f"nbs/{path.name}", *files, *(f"kickstarter_predictor/{m}.py" for m in modules)}
+    deps = {f"nbs/{path.name}", *reads, *(f"kickstarter_predictor/{m}.py" for m in modules)}
     report = report_paths(path.stem, "show(" in run)
     outs = [*writes, f"artifacts/notebooks/{path.name}", *report]
     entry = {
