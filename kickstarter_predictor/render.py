@@ -14,6 +14,7 @@ from pathlib import Path
 
 import mistune, nbformat
 from nbconvert import MarkdownExporter
+from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 from nbformat.v4 import new_markdown_cell, new_notebook
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
@@ -24,7 +25,7 @@ from .core import DIGITS, redacted
 from .report import UNPRINTABLE, escaped
 
 # %% auto #0
-__all__ = ['round_text', 'strip_volatile', 'join_streams', 'arrange', 'slug', 'with_contents', 'to_markdown', 'to_html']
+__all__ = ['round_text', 'strip_volatile', 'arrange', 'slug', 'with_contents', 'to_markdown', 'to_html']
 
 # %% ../nbs/02_render.ipynb #1bdb9d2e
 _DECIMAL = re.compile(r"(?<![\w.])(?<!\d:)(\d{1,3}(?:,\d{3})+\.\d+|\d+\.\d+)(e[+-]?\d+)?(?!\.?\w)")
@@ -62,7 +63,8 @@ def strip_volatile(nb):
             cell.id = "injected-parameters"  # papermill draws it at random
         if cell.cell_type == "code":
             cell.execution_count = None
-            cell.outputs = join_streams([o for o in cell.outputs if o.get("name") != "stderr"])
+            cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr"]
+            CoalesceStreamsPreprocessor().preprocess_cell(cell, {}, 0)
             for output in cell.outputs:
                 _clean_output(output)
     return nb
@@ -83,17 +85,6 @@ def _steady(text: str) -> str:
     text = UNPRINTABLE.sub("\ufffd", text.replace("\r\n", "\n"))
     return round_text(re.sub(r" at 0x[0-9a-f]+", "", text))
 
-# %% ../nbs/02_render.ipynb #c52b5e7f
-def join_streams(outputs: list) -> list:
-    "`outputs` with successive pieces of a stream joined."
-    joined = []
-    for output in outputs:
-        if output.output_type == "stream" and joined and joined[-1].output_type == "stream":
-            joined[-1].text += output.text
-        else:
-            joined.append(output)
-    return joined
-
 # %% ../nbs/02_render.ipynb #21662ef6
 def arrange(nb, header: str = "", params: dict | None = None, title: str = "", links: str = ""):
     """The two notebooks of a report: (results, method).
@@ -111,13 +102,10 @@ def arrange(nb, header: str = "", params: dict | None = None, title: str = "", l
     if params:
         closing += ["## Parameters", _parameter_table(params)]
     closing += [links] if links else []
-    results = [_text(title), *_shown(nb.cells[at + 1 :]), *([_text(closing)] if closing else [])]
+    text = lambda paragraphs: new_markdown_cell("\n\n".join(paragraphs))
+    results = [text(title), *_shown(nb.cells[at + 1 :]), *([text(closing)] if closing else [])]
     notebook = lambda cells: new_notebook(cells=cells, metadata=nb.metadata)
     return notebook(results), notebook(_shown(nb.cells[1:at]))
-
-# %% ../nbs/02_render.ipynb #72a0c921
-def _text(paragraphs: list[str]):
-    return new_markdown_cell("\n\n".join(paragraphs))
 
 # %% ../nbs/02_render.ipynb #f3c87468
 def _shown(cells: list) -> list:
@@ -338,15 +326,10 @@ def _code_colors() -> str:
 def to_html(results, method, title: str) -> str:
     "A page without other files: `results` without code, then `method` with it, folded."
     anchors, folded = Counter(), ""
-    shown = _body(results, False, anchors)
+    shown, style = _body(results, False, anchors), _STYLE + _NARROW + _code_colors()
     if method.cells:
         folded = (
             "<details><summary>How it was done: the chapter's code</summary>\n"
             f"{_body(method, True, anchors)}</details>"
         )
-    return _PAGE.format(
-        title=html.escape(title),
-        style=_STYLE + _NARROW + _code_colors(),
-        results=shown,
-        method=folded,
-    )
+    return _PAGE.format(title=html.escape(title), style=style, results=shown, method=folded)
