@@ -149,11 +149,9 @@ def interval_text(low, high, digits: int = 3) -> str:
 
 def auc_text(figures: dict) -> str:
     "AUC with its standard deviation over folds and its 95 % interval, as far as they are known."
-    deviation = figures.get("auc_sd")
-    text = figure_text(figures.get("auc"))
-    if deviation is not None and deviation == deviation:
-        text += f" ± {figure_text(deviation)}"
-    return text + interval_text(figures.get("low"), figures.get("high"))
+    value, deviation = (figure_text(figures.get(key)) for key in ("auc", "auc_sd"))
+    in_folds = "" if deviation == NO_FIGURE else f" ± {deviation}"
+    return value + in_folds + interval_text(figures.get("low"), figures.get("high"))
 
 # %% ../nbs/01_report.ipynb #d16ee47a
 def show_findings(*findings: str) -> None:
