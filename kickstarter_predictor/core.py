@@ -119,10 +119,9 @@ def logger(name: str) -> logging.Logger:
 
 # %% ../nbs/00_core.ipynb #5a2ce73a
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_REASONS = dict.fromkeys((errno.EEXIST, errno.ENOTDIR),
-                         "a file stands where a folder of its path would be; name another place")
-_REASONS |= dict.fromkeys(
-    _FULL, "the disk is full, that of the output or that of TMPDIR; make room"
+_REASONS = dict.fromkeys(_FULL, "the disk is full, that of the output or that of TMPDIR; make room")
+_REASONS[errno.EEXIST] = _REASONS[errno.ENOTDIR] = (
+    "a file stands where a folder of its path would be; name another place"
 )
 
 # %% ../nbs/00_core.ipynb #b092ae5e
@@ -450,9 +449,9 @@ class Checked(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(strict=True, allow_inf_nan=False)
 
 # %% ../nbs/00_core.ipynb #d7ca5f1d
-def sections(path: Path | None = None) -> dict:
-    "All sections of `params.yaml`, or of another YAML file, as a dict of dicts."
-    path = Path(path or root() / "params.yaml")
+def sections() -> dict:
+    "All sections of `params.yaml` as a dict of dicts."
+    path = root() / "params.yaml"
     try:
         # the loader in C takes a tenth of the time, and each `param` reads the file
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
