@@ -50,15 +50,15 @@ def calibration_error(y, p, bins: int = 15) -> float:
     return float(np.average((table["predicted"] - table["observed"]).abs(), weights=table["n"]))
 
 # %% ../nbs/04_metrics.ipynb #082f9bdf
-def expected_calibration_error(p: np.ndarray, seed: int = 0, repeats: int = 20) -> float:
+def expected_calibration_error(p: np.ndarray) -> float:
     """The calibration error to expect of as many campaigns with probabilities `p` under perfect
     calibration."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     draw = lambda: (rng.random(len(p)) < p).astype(int)
-    return float(np.mean([calibration_error(draw(), p) for _ in range(repeats)]))
+    return float(np.mean([calibration_error(draw(), p) for _ in range(20)]))
 
 # %% ../nbs/04_metrics.ipynb #1817ceff
-def metrics(y, p, bins: int = 15) -> dict[str, float]:
+def metrics(y, p) -> dict[str, float]:
     """ROC AUC, PR AUC (average precision), log loss, Brier score and calibration error (equal-mass
     bins) of the probabilities `p`."""
     # here, since serving imports this module (by way of `features`)
@@ -70,7 +70,7 @@ def metrics(y, p, bins: int = 15) -> dict[str, float]:
         "pr_auc": float(average_precision_score(y, p)) if y.any() else math.nan,
         "log_loss": float(log_loss(y, p, labels=[0, 1])),
         "brier": float(np.mean((p - y) ** 2)),
-        "calibration_error": calibration_error(y, p, bins),
+        "calibration_error": calibration_error(y, p),
     }
 
 # %% ../nbs/04_metrics.ipynb #731a051c
@@ -209,20 +209,19 @@ def precision_recall_points(y, p, n: int = 50) -> dict[str, list[float]]:
     return {name: values.round(4).tolist() for name, values in points.items()}
 
 # %% ../nbs/04_metrics.ipynb #33230c97
-def reliability_at_extremes(y, p, low: float = 0.05, high: float = 0.95) -> dict[str, dict]:
-    """For the campaigns with `p` below `low` and below twice that, above `high` and above as much
-    less: n, mean `predicted`, `observed` success and its 95 % interval by Wilson (`low`, `high`);
-    where there is no campaign, n = 0 alone."""
+def reliability_at_extremes(y, p) -> dict[str, dict]:
+    """For the campaigns with `p` below 5 and 10 %, above 90 and 95 %: n, mean `predicted`,
+    `observed` success and its 95 % interval by Wilson (`low`, `high`); where there is no campaign,
+    n = 0 alone."""
     y, p = np.asarray(y, float), np.asarray(p, float)
-    groups = {f"below {100 * at:g} %": p < at for at in (low, 2 * low)}
-    groups |= {f"above {100 * at:g} %": p > at for at in (round(2 * high - 1, 9), high)}
-    table = {}
+    groups = {f"below {at} %": p < at / 100 for at in (5, 10)}
+    groups |= {f"above {at} %": p > at / 100 for at in (90, 95)}
+    table = {name: {"n": int(of_group.sum())} for name, of_group in groups.items()}
     for name, of_group in groups.items():
-        table[name] = {"n": int(of_group.sum())}
         if of_group.any():
-            interval = map(float, wilson(y[of_group].sum(), of_group.sum()))
-            rates = {"predicted": float(p[of_group].mean()), "observed": float(y[of_group].mean())}
-            table[name] |= rates | dict(zip(("low", "high"), interval))
+            interval = wilson(y[of_group].sum(), of_group.sum())
+            values = map(float, (p[of_group].mean(), y[of_group].mean(), *interval))
+            table[name] |= dict(zip(("predicted", "observed", "low", "high"), values))
     return table
 
 # %% ../nbs/04_metrics.ipynb #ce7c4b94
