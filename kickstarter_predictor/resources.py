@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os, time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Callable, NamedTuple
 
@@ -141,16 +141,14 @@ _RACES = (
 )
 
 
-def _retried(create: Callable, attempts: int = 5):
+def _retried(create: Callable):
     """The result of `create`: when workers start at the same time, all create the same tables, and
     all but one must try again."""
-    for attempt in range(1, attempts + 1):
-        try:
+    for _ in range(4):
+        with suppress(*_RACES):
             return create()
-        except _RACES:
-            if attempt == attempts:
-                raise
-            time.sleep(0.2)
+        time.sleep(0.2)
+    return create()
 
 # %% ../nbs/06_resources.ipynb #307a006a
 def _journal(path) -> optuna.storages.JournalStorage:
