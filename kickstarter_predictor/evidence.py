@@ -84,24 +84,17 @@ def headline(measured: dict) -> str:
     )
 
 # %% ../nbs/07_evidence.ipynb #c8d43e64
-def _first_of_equal(figures: dict[str, dict]) -> dict[str, dict]:
-    "`figures` without the groups of the same campaigns as an earlier one."
-    seen, kept = [], {}
-    for name, f in figures.items():
-        if f not in seen:
-            kept[name] = f
-            seen.append(f)
-    return kept
-
-
 def figures_table(figures: dict[str, dict], what: str) -> str:
     """A row for each group of `figures` (from `metrics.figures_by`), `what` being the first column;
-    who gives everything first, then by size."""
-    order = sorted(figures, key=lambda name: (name != EVERYTHING, -figures[name]["n"], name))
+    who gives everything first, then by size. Of groups of the same campaigns the first stands."""
+    shown = {}
+    for name in sorted(figures, key=lambda name: (name != EVERYTHING, -figures[name]["n"], name)):
+        if figures[name] not in shown.values():
+            shown[name] = figures[name]
     rows = [[
         escaped(name), *(figure_text(f.get(key)) for key in ("n", "base_rate", "predicted")),
         auc_text(f), calibration_text(f),
-    ] for name, f in _first_of_equal({name: figures[name] for name in order}).items()]
+    ] for name, f in shown.items()]
     head = [
         what, "campaigns (n)", "succeeded", "mean predicted", "AUC (95 % interval)",
         "calibration error (expected if perfect)"
@@ -111,12 +104,10 @@ def figures_table(figures: dict[str, dict], what: str) -> str:
 # %% ../nbs/07_evidence.ipynb #756e6556
 def reliability_table(extremes: dict[str, dict]) -> str:
     "A row for each answer close to 0 or 1, from `metrics.reliability_at_extremes`."
-    rows = []
-    for name, f in extremes.items():
-        observed = figure_text(f.get("observed"))
-        interval = interval_text(f.get("low"), f.get("high"))
-        predicted = figure_text(f.get("predicted"))
-        rows.append([name, figure_text(f["n"]), predicted, observed + interval])
+    rows = [[
+        name, figure_text(f["n"]), figure_text(f.get("predicted")),
+        figure_text(f.get("observed")) + interval_text(f.get("low"), f.get("high")),
+    ] for name, f in extremes.items()]
     head = ["answer", "campaigns (n)", "mean predicted", "succeeded (95 % interval)"]
     return table(head, rows) if rows else ""
 
