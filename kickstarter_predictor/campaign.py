@@ -170,15 +170,9 @@ def _stripped(value):
     return value.strip() if isinstance(value, str) else value
 
 
-def _country(code: str) -> str:
-    if not re.fullmatch("[A-Za-z]{2}", code):
-        raise ValueError("must be two letters, such as US")
-    return code.upper()
-
-
-def _currency(code: str) -> str:
-    if not re.fullmatch("[A-Za-z]{3}", code):
-        raise ValueError("must be three letters, such as USD")
+def _code(code: str, length: int, rule: str) -> str:
+    if not re.fullmatch("[A-Za-z]+", code) or len(code) != length:
+        raise ValueError(f"must be {rule}")
     return code.upper()
 
 # %% ../nbs/20_campaign.ipynb #718aab85
@@ -188,21 +182,12 @@ Goal = Annotated[Number, BeforeValidator(_goal), Field(gt=0, le=1e9)]
 Count = Annotated[int, BeforeValidator(_number), Field(ge=0, le=1000)]
 Text = Annotated[str, Field(strict=True)]
 Label = Annotated[Text, Field(max_length=200), AfterValidator(_without_controls)]
-CountryCode = Annotated[Text, AfterValidator(_country)]
-CurrencyCode = Annotated[Text, AfterValidator(_currency)]
+CountryCode = Annotated[Text, AfterValidator(lambda c: _code(c, 2, "two letters, such as US"))]
+CurrencyCode = Annotated[Text, AfterValidator(lambda c: _code(c, 3, "three letters, such as USD"))]
 YesNo = Annotated[bool, BeforeValidator(_stripped)]
 
-# %% ../nbs/20_campaign.ipynb #4e8f944c
-def _time_unknown(at: datetime) -> bool:
-    "Whether `at` is a full hour, as where a date was given without a time."
-    return at.minute == at.second == 0
-
-
-def _same_day(one: datetime | None, other: datetime) -> bool:
-    return one is not None and one.date() == other.date()
-
 # %% ../nbs/20_campaign.ipynb #3a9bae72
-def _check_dates(c: Campaign) -> None:
+def _check_consistent(c: Campaign) -> None:
     "Raise ValueError for the first field of `c` that contradicts another."
     if c.deadline is None and c.days is None:
         raise ValueError(
@@ -221,6 +206,11 @@ def _check_dates(c: Campaign) -> None:
         )
     if c.created_at and c.created_at > c.launched_at:
         raise ValueError(f"created_at = {c.created_at:%Y-%m-%d}: must not be after the launch")
+    campaigns, successes = c.earlier_campaigns, c.earlier_successes or 0
+    if campaigns is not None and successes > campaigns:
+        raise ValueError(
+            f"earlier_successes = {successes}: more than earlier_campaigns = {campaigns}"
+        )
 
 # %% ../nbs/20_campaign.ipynb #beb368f2
 def _with_currency(fields: Mapping) -> Mapping:
@@ -237,14 +227,6 @@ def _with_currency(fields: Mapping) -> Mapping:
     except ValueError as e:
         raise ValueError(f"goal = {brief(goal)}: {e}") from None
     return fields if code is None or currency else {**fields, "currency": code}
-
-# %% ../nbs/20_campaign.ipynb #cafecb0b
-def _check_earlier(c: Campaign) -> None:
-    campaigns, successes = c.earlier_campaigns, c.earlier_successes or 0
-    if campaigns is not None and successes > campaigns:
-        raise ValueError(
-            f"earlier_successes = {successes}: more than earlier_campaigns = {campaigns}"
-        )
 
 # %% ../nbs/20_campaign.ipynb #a10544a3
 class Campaign(BaseModel):
@@ -277,10 +259,11 @@ class Campaign(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self):
-        if _time_unknown(self.launched_at) and _same_day(self.created_at, self.launched_at):
-            self.created_at = min(self.created_at, self.launched_at)
-        _check_dates(self)
-        _check_earlier(self)
+        created, launched = self.created_at, self.launched_at
+        time_unknown = launched.minute == launched.second == 0
+        if created and time_unknown and created.date() == launched.date():
+            self.created_at = min(created, launched)
+        _check_consistent(self)
         if self.earlier_campaigns == 0:
             self.earlier_successes = 0
         return self
