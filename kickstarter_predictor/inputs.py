@@ -430,19 +430,11 @@ FEATURES += [
         ("parent_rate", "category", "parent", "success rate of the parent category", 1),
         ("country_rate", "country", "country", "success rate of the country", 0),
         ("currency_rate", "country", "currency", "success rate of the currency", 0),
+        ("goal_vs_category", "goal", "goal_usd category parent",
+         "log10 of the goal less the median of the subcategory", 0),
+        ("category_year_rate", "category", "category parent launched_at",
+         "success rate of the subcategory in the year of the launch", 0),
     )
-]
-
-# %% ../nbs/21_inputs.ipynb #e55e4c86
-FEATURES += [
-    Feature(
-        "goal_vs_category", "goal", "goal_usd category parent",
-        "log10 of the goal less the median of the subcategory", kind="learned"
-    ),
-    Feature(
-        "category_year_rate", "category", "category parent launched_at",
-        "success rate of the subcategory in the year of the launch", kind="learned"
-    ),
 ]
 
 # %% ../nbs/21_inputs.ipynb #52a7d325
@@ -500,11 +492,8 @@ def categorical_values(columns: Mapping[str, Sequence]) -> dict[str, list[str]]:
     text = lambda c: [v if isinstance(v, str) else "(missing)" for v in columns[c]]
     category = [f"{p}/{c}" for p, c in zip(text("parent"), text("category"))]
     launched = np.asarray(columns["launched_at"], "datetime64[s]").tolist()
-    return {
+    return {c: text(c) for c in CATEGORICAL} | {
         "category": category,
-        "parent": text("parent"),
-        "country": text("country"),
-        "currency": text("currency"),
         "category_year": [f"{c} {t.year}" for c, t in zip(category, launched)],
     }
 
