@@ -39,8 +39,9 @@ YEARS = 2009, 2100
 _TIME_FORMAT = "must be a date such as 2026-12-01, or a time such as 2026-12-01T18:30"
 
 
-def _parse_time(value):
-    "`value` (ISO text, date, datetime, NumPy's or pandas' time) as a datetime or date."
+def _utc(value) -> datetime:
+    """`value` (ISO text, date, datetime, NumPy's or pandas' time) as a datetime in UTC, which is
+    assumed where there is no time zone. Raises ValueError."""
     if isinstance(value, np.datetime64):
         value = value.astype("datetime64[us]").item()
     if isinstance(value, str):
@@ -51,19 +52,12 @@ def _parse_time(value):
     # pandas' NaT is a datetime that is not itself
     if not isinstance(value, date) or value != value:
         raise ValueError(_TIME_FORMAT)
-    return value
-
-# %% ../nbs/20_campaign.ipynb #46d039b6
-def _utc(value) -> datetime:
-    value = _parse_time(value)
     if not YEARS[0] <= value.year <= YEARS[1]:
         raise ValueError(f"must lie in the years {YEARS[0]} to {YEARS[1]}")
     if not isinstance(value, datetime):
         return datetime(value.year, value.month, value.day, tzinfo=timezone.utc)
     # a datetime also where it was pandas' Timestamp
-    value = datetime.combine(value.date(), value.time(), value.tzinfo)
-    if value.utcoffset() is None:
-        return value.replace(tzinfo=timezone.utc)
+    value = datetime.combine(value.date(), value.time(), value.tzinfo or timezone.utc)
     return value.astimezone(timezone.utc)
 
 # %% ../nbs/20_campaign.ipynb #90c65cce
@@ -371,8 +365,8 @@ ALIASES = {"launch": "launched_at", "created": "created_at", "parent_category": 
 
 
 def known_fields(fields: Mapping) -> dict:
-    """`fields` by the names that `Campaign` has for them. Raises InputError for a name that it has
-    not, and for a field under two names."""
+    """`fields` by the names that `Campaign` has for them. Raises InputError for a name that it does
+    not have, and for a field under two names."""
     named = {}
     for key, value in fields.items():
         name = ALIASES.get(key, key)
