@@ -501,12 +501,9 @@ def categorical_values(columns: Mapping[str, Sequence]) -> dict[str, list[str]]:
 def inputs(campaigns: pd.DataFrame) -> dict[str, Sequence]:
     """The launch-time columns of the table `campaigns` in the form `numbers`, `categorical_values`
     and `count_texts` take."""
-    plain = {
-        c: campaigns[c].astype(object).where(campaigns[c].notna(), None).tolist()
-        for c in INPUTS
-        if c not in ("launched_at", "deadline")
-    }
-    return plain | {
+    times = {
         c: campaigns[c].dt.tz_localize(None).to_numpy("datetime64[s]")
         for c in ("launched_at", "deadline")
     }
+    plain = campaigns[[c for c in INPUTS if c not in times]].astype(object)
+    return plain.where(plain.notna(), None).to_dict("list") | times
