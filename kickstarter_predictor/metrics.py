@@ -174,14 +174,14 @@ def expected_auc(p) -> tuple[float, float]:
     return float(value), float(np.sqrt((p * (1 - p) * influence**2).sum()))
 
 # %% ../nbs/04_metrics.ipynb #524408be
-def _thinned(path: np.ndarray, n: int) -> np.ndarray:
-    "At most `n` indices, about equally far apart on the growing `path`, its ends among them."
-    at = np.searchsorted(path, np.linspace(path[0], path[-1], n))
+def _thinned(path: np.ndarray) -> np.ndarray:
+    "At most 50 indices, about equally far apart on the growing `path`, its ends among them."
+    at = np.searchsorted(path, np.linspace(path[0], path[-1], 50))
     return np.unique([0, *at.clip(0, len(path) - 1)[1:-1], len(path) - 1])
 
 # %% ../nbs/04_metrics.ipynb #1cd2448a
-def roc_points(y, p, n: int = 50) -> dict[str, list[float]]:
-    """At most `n` points of the ROC curve, from (0, 0) to (1, 1), to four digits: `fpr` (false
+def roc_points(y, p) -> dict[str, list[float]]:
+    """At most 50 points of the ROC curve, from (0, 0) to (1, 1), to four digits: `fpr` (false
     positive rate) and `tpr` (true positive rate, of the successes), neither ever falling.
 
     ValueError if `y` (n,) holds one outcome only."""
@@ -190,12 +190,12 @@ def roc_points(y, p, n: int = 50) -> dict[str, list[float]]:
     if len(set(np.asarray(y, bool))) < 2:
         raise ValueError("roc_points: needs both outcomes")
     fpr, tpr, _ = roc_curve(y, p, drop_intermediate=False)
-    kept = _thinned(fpr + tpr, n)
+    kept = _thinned(fpr + tpr)
     return {"fpr": fpr[kept].round(4).tolist(), "tpr": tpr[kept].round(4).tolist()}
 
 # %% ../nbs/04_metrics.ipynb #83665323
-def precision_recall_points(y, p, n: int = 50) -> dict[str, list[float]]:
-    """At most `n` points of the precision-recall curve, to four digits: `recall` (of the
+def precision_recall_points(y, p) -> dict[str, list[float]]:
+    """At most 50 points of the precision-recall curve, to four digits: `recall` (of the
     successes), which never falls, and `precision`; the first is that of the highest `p`, the last
     that of all campaigns. ValueError if `y` (n,) holds no success."""
     from sklearn.metrics import precision_recall_curve  # here, since serving imports this module
@@ -204,7 +204,7 @@ def precision_recall_points(y, p, n: int = 50) -> dict[str, list[float]]:
         raise ValueError("precision_recall_points: needs a success")
     # from the highest p on, without the point that stands for no campaign at all
     precision, recall, _ = (a[::-1][1:] for a in precision_recall_curve(y, p))
-    kept = _thinned(recall, n)
+    kept = _thinned(recall)
     points = {"recall": recall[kept], "precision": precision[kept]}
     return {name: values.round(4).tolist() for name, values in points.items()}
 
