@@ -85,8 +85,9 @@ def headline(measured: dict) -> str:
 
 # %% ../nbs/07_evidence.ipynb #c8d43e64
 def figures_table(figures: dict[str, dict], what: str) -> str:
-    """A row for each group of `figures` (from `metrics.figures_by`), `what` being the first column;
-    who gives everything first, then by size. Of groups of the same campaigns the first stands."""
+    """A row for each group of `figures` (from `metrics.figures_by`), `what` heading the first
+    column: campaigns with everything a form gives first, then by size. Of several groups of the
+    same campaigns only the first is shown."""
     shown = {}
     for name in sorted(figures, key=lambda name: (name != EVERYTHING, -figures[name]["n"], name)):
         if figures[name] not in shown.values():
@@ -184,9 +185,9 @@ def by_size(importance: dict[str, dict]) -> dict[str, dict]:
     return dict(sorted(importance.items(), key=lambda item: (-item[1]["mean"], item[0])))
 
 
-def importance_table(importance: dict, n: int = 12) -> str:
-    "The `n` inputs that move the answer most, from `packaging.feature_importance`."
-    inputs = list(by_size(importance["inputs"]).items())[:n]
+def importance_table(importance: dict) -> str:
+    "The 12 inputs that move the answer most, from `packaging.feature_importance`."
+    inputs = list(by_size(importance["inputs"]).items())[:12]
     rows = [
         [escaped(name), figure_text(f["mean"]) + interval_text(f["low"], f["high"])]
         for name, f in inputs if round(f["mean"], 3)
