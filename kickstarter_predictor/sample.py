@@ -460,7 +460,7 @@ def draw_states(f, rng):
 
 # %% ../nbs/10_sample.ipynb #6affeaa3
 def draw_pledges(f, won, rng):
-    "(sums pledged to the campaigns `f` in their currencies, numbers of backers); `won`: who succeeded"
+    "(sums pledged to the campaigns `f`, in their currencies; numbers of backers); `won`: successes"
     n, amount = len(f), f.amount
     more, less = rng.normal(-1.39, 2.2, n), rng.normal(-4.1, 2.6, n)
     any_pledge = rng.random(n) > 0.067
