@@ -9,7 +9,7 @@ __all__ = ['log', 'MAX_CONNECT', 'MESSAGES', 'TRANSIENT_STATUS', 'BUCKET', 'PREF
            'file_name']
 
 # %% ../nbs/14_sources.ipynb #7caf1c5d
-import errno, itertools, os, random, re, socket, stat, threading, time, typing
+import errno, io, itertools, os, random, re, stat, threading, time, typing
 from concurrent.futures import Future
 from contextlib import contextmanager
 from email.utils import formatdate, mktime_tz, parsedate_tz
@@ -321,28 +321,17 @@ _OPTIONAL_HEADERS = (
     "object-lock-retain-until-date"
 )
 
-
-class _Body(typing.NamedTuple):
-    content: bytes
-
-    def stream(self) -> list[bytes]:
-        return [self.content]
-
 # %% ../nbs/14_sources.ipynb #54125a03
-def _read_bounded(raw) -> _Body:
+def _read_bounded(raw) -> urllib3.HTTPResponse:
     "The whole body of the response `raw` of urllib3, at most `_MAX_RESPONSE` bytes."
-    content = bytearray()
-    while data := raw.read1(1 << 16):
-        content += data
-        if len(content) > _MAX_RESPONSE:
-            raw.close()
-            raise InputError(
-                f"answers with more than {_MAX_RESPONSE >> 20} MB where S3 does with less than 4; "
-                "is it one?"
-            )
-    if raw.length_remaining:
-        raise Transient("an answer ended early")
-    return _Body(bytes(content))
+    content = raw.read(_MAX_RESPONSE + 1)
+    if len(content) > _MAX_RESPONSE:
+        raw.close()
+        raise InputError(
+            f"answers with more than {_MAX_RESPONSE >> 20} MB where S3 does with less than 4; "
+            "is it one?"
+        )
+    return urllib3.HTTPResponse(io.BytesIO(content), preload_content=False)
 
 # %% ../nbs/14_sources.ipynb #97f68e7d
 _PARSERS = {"content-length": whole_number, "last-modified": http_time}
@@ -368,18 +357,12 @@ def _raw_body(http_response, parsed, **_):
     if "Body" in parsed:
         parsed["Body"] = http_response.raw
 
-# %% ../nbs/14_sources.ipynb #7e30fc79
-def _boto():
-    "(boto3, botocore), imported on first use: reading local files must not wait for them."
-    import boto3, botocore.config, botocore.httpsession, botocore.session, botocore.utils
-
-    return boto3, botocore
-
 # %% ../nbs/14_sources.ipynb #928b550c
 def s3_client(endpoint: str | None = None, unsigned: bool = False, timeout: float = 60):
     """boto3's client of S3 at `endpoint` (None: AWS), without retries of its own: credentials from
     the usual chain unless `unsigned`; it waits `timeout` seconds. InputError if that fails."""
-    boto3, botocore = _boto()
+    import boto3, botocore.config  # here, as reading local files must not wait for them
+
     options = dict(
         retries={"total_max_attempts": 1}, connect_timeout=min(MAX_CONNECT, timeout),
         read_timeout=timeout, tcp_keepalive=True,
@@ -389,8 +372,7 @@ def s3_client(endpoint: str | None = None, unsigned: bool = False, timeout: floa
     if unsigned:
         options["signature_version"] = botocore.UNSIGNED
     with translated_errors(endpoint or "S3"):
-        core = botocore.session.get_session()  # boto3's default session caches credentials
-        session = boto3.Session(botocore_session=core)
+        session = boto3.Session()  # a new one: boto3's default session caches credentials
         try:
             client = session.client(
                 "s3", endpoint_url=endpoint, config=botocore.config.Config(**options),
@@ -399,23 +381,11 @@ def s3_client(endpoint: str | None = None, unsigned: bool = False, timeout: floa
         except ValueError as e:
             address = redacted(endpoint or "")
             raise InputError(f"--endpoint-url {address}: {redacted(first_line(e))}") from None
-        http = _http_session(botocore, core, client.meta.endpoint_url, timeout)
+    # botocore keeps its connections to itself; test_buckets.py breaks if this attribute changes
+    http = client._endpoint.http_session
     client.meta.events.register("before-send.s3", partial(_send_s3, http))
     client.meta.events.register("after-call.s3.GetObject", _raw_body)
     return client
-
-# %% ../nbs/14_sources.ipynb #5f429708
-def _http_session(botocore, core, url: str, timeout: float):
-    """What `_send_s3` sends by. botocore keeps its own session to itself, so this is another one
-    with the same settings; test_buckets.py, its odd S3 servers above all, breaks if it changes."""
-    bundle = core.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE")
-    socket_options = [
-        (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    ]
-    return botocore.httpsession.URLLib3Session(
-        verify=bundle or True, proxies=botocore.utils.get_environ_proxies(url),
-        timeout=(min(MAX_CONNECT, timeout), timeout), socket_options=socket_options
-    )
 
 # %% ../nbs/14_sources.ipynb #d066e1bf
 def _open_s3(client, timeout: float, bucket: str, key: str, start: int, known: Version) -> Response:
