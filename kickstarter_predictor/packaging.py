@@ -10,7 +10,7 @@ __all__ = ['log', 'MIN_ROWS', 'LIMIT', 'round_evidence', 'evidence_of', 'curves'
 # %% ../nbs/52_packaging.ipynb #68b580f0
 import argparse, json, shutil, sys, tempfile
 from pathlib import Path
-from typing import Callable, Iterable, Sequence
+from typing import Callable, Iterable
 
 import numpy as np, optuna, pandas as pd
 from optuna.trial import TrialState
@@ -106,17 +106,14 @@ def evidence_of_all(
 
 # %% ../nbs/52_packaging.ipynb #857af79c
 def _importance(sizes: np.ndarray, names: list[str], weights: np.ndarray) -> dict[str, dict]:
-    "Weighted means of the columns of `sizes` (n, k), and 95 % of those by `weights` (B, n)."
-    mean = sizes.mean(axis=0)
+    "Means of the columns of `sizes` (n, k), largest first, and 95 % of those by `weights` (B, n)."
     low, high = np.quantile(weights @ sizes / len(sizes), [0.025, 0.975], axis=0)
-    order = np.argsort(-mean, kind="stable")
-    keys = ("mean", "low", "high")
-    return {names[i]: dict(zip(keys, map(float, (mean[i], low[i], high[i])))) for i in order}
+    table = pd.DataFrame({"mean": sizes.mean(axis=0), "low": low, "high": high}, index=names)
+    return table.sort_values("mean", ascending=False, kind="stable").to_dict("index")
 
 # %% ../nbs/52_packaging.ipynb #92eaedd2
 def feature_importance(
-    contributions: np.ndarray, names: list[str], input_of: Callable[[str], str],
-    resamples: int = 200, seed: int = 0
+    contributions: np.ndarray, names: list[str], input_of: Callable[[str], str]
 ) -> dict:
     """Mean absolute contribution in log odds, largest first, of each feature (`features`) and of
     each input, whose features' contributions are summed first (`inputs`), with a 95 % bootstrap
@@ -126,8 +123,8 @@ def feature_importance(
     its input."""
     values = np.asarray(contributions, float)[:, :-1]
     inputs = pd.DataFrame(values.T).groupby([input_of(f) for f in names]).sum().T
-    rng, n = np.random.default_rng(seed), len(values)
-    weights = rng.multinomial(n, np.full(n, 1 / n), size=resamples).astype(float)
+    rng, n = np.random.default_rng(0), len(values)
+    weights = rng.multinomial(n, np.full(n, 1 / n), size=200).astype(float)
     by_feature = _importance(np.abs(values), list(names), weights)
     by_input = _importance(inputs.abs().to_numpy(), [*inputs], weights)
     return round_evidence({"n": n, "inputs": by_input, "features": by_feature})
@@ -156,19 +153,17 @@ def _summary(value: float | None, contribution: np.ndarray) -> dict:
     return {"n": len(contribution), "value": value, **figures}
 
 # %% ../nbs/52_packaging.ipynb #fb2a8b32
-def shap_summary(
-    X: np.ndarray, contributions: np.ndarray, names: list[str], bins: int = 10
-) -> dict:
+def shap_summary(X: np.ndarray, contributions: np.ndarray, names: list[str]) -> dict:
     """How a feature's contribution depends on its value: {"n", "features": {feature: [{n, mean
     `value`, and `mean`, 10 % and 90 % quantile (`low`, `high`) of the contribution in log odds}]}},
-    a dict for each of at most `bins` quantile bins, and without `value` for the missing ones.
+    a dict for each of at most ten quantile bins, and without `value` for the missing ones.
 
     `X` (n, features); `contributions` (n, features + 1) as in `feature_importance`. Bins of fewer
     than `MIN_ROWS` campaigns are merged, or left out."""
     table = {}
     for j, name in enumerate(names):
         values, shares = np.asarray(X[:, j], float), np.asarray(contributions[:, j], float)
-        table[name] = [_summary(float(values[i].mean()), shares[i]) for i in _bins_of(values, bins)]
+        table[name] = [_summary(float(values[i].mean()), shares[i]) for i in _bins_of(values, 10)]
         missing = np.isnan(values)
         if missing.sum() >= MIN_ROWS:
             table[name].append(_summary(None, shares[missing]))
@@ -209,7 +204,7 @@ def with_value(campaigns: pd.DataFrame, field: str, value) -> pd.DataFrame:
 # %% ../nbs/52_packaging.ipynb #07ab586d
 def partial_dependence(
     probabilities: Callable[[pd.DataFrame], np.ndarray], campaigns: pd.DataFrame, field: str,
-    values: Iterable, max_rows: int = 1000, seed: int = 0
+    values: Iterable, max_rows: int = 1000
 ) -> dict:
     """The `mean` and the 10 % and 90 % quantile (`low`, `high`) of `probabilities(campaigns)` (n,)
     with `field` set to each of the `values`, by `with_value`: {"field", "n", "values", "mean",
@@ -218,7 +213,7 @@ def partial_dependence(
     InputError for fewer than `MIN_ROWS` campaigns."""
     if len(campaigns) < MIN_ROWS:
         raise InputError(f"partial_dependence: needs {MIN_ROWS} campaigns, not {len(campaigns)}")
-    sample, values = campaigns.sample(min(max_rows, len(campaigns)), random_state=seed), [*values]
+    sample, values = campaigns.sample(min(max_rows, len(campaigns)), random_state=0), [*values]
     answers = [np.asarray(probabilities(with_value(sample, field, v)), float) for v in values]
     low, high = np.quantile(answers, [0.1, 0.9], axis=1)
     lines = {"mean": np.mean(answers, axis=1), "low": low, "high": high}
@@ -228,66 +223,60 @@ def partial_dependence(
     }
 
 # %% ../nbs/52_packaging.ipynb #935132eb
-def _run(study, trial, objective: Callable, space: Callable) -> float:
-    "The mean log loss over the folds; pruned on the way if `objective` yields them one by one."
-    scores, losses = [], objective(space(trial))
-    in_parts = not isinstance(losses, (list, tuple, np.ndarray))
+def _mean_loss(trial, losses: Iterable[float]) -> float:
+    "The mean of the `losses` of the folds, as they come; `trial` may be pruned on the way."
+    scores = []
     for i, loss in enumerate(losses):
         scores.append(float(loss))
         trial.report(float(np.mean(scores)), i)
-        if in_parts and trial.should_prune():
+        if trial.should_prune():
             raise optuna.TrialPruned
     return float(np.mean(scores))
 
 # %% ../nbs/52_packaging.ipynb #35d4e956
-def _plain(value, digits: int = 5):
-    "`value` as JSON has it, a float to `digits` significant digits."
+def _plain(value):
+    "`value` as JSON has it, a float to five significant digits."
     value = value.item() if hasattr(value, "item") else value
-    return float(f"{value:.{digits}g}") if isinstance(value, float) else value
+    return float(f"{value:.5g}") if isinstance(value, float) else value
 
 # %% ../nbs/52_packaging.ipynb #38b9449c
 def _history(trials: list) -> list[dict]:
     "Number, state, loss (of the folds it saw) and the best loss so far of each trial."
     rows, best = [], np.inf
     for t in trials:
-        complete = t.state == TrialState.COMPLETE
-        loss = t.value if complete else t.intermediate_values[max(t.intermediate_values)]
-        best = min(best, loss) if complete else best
-        rows.append({
-            "trial": t.number, "state": t.state.name.lower(), "loss": _plain(loss),
-            "best": _plain(float(best)),
-        })
+        best = min(best, t.value) if t.state == TrialState.COMPLETE else best
+        row = {"trial": t.number, "state": t.state.name.lower()}
+        rows.append(row | {"loss": _plain(t.value), "best": _plain(best)})
     return rows
 
 # %% ../nbs/52_packaging.ipynb #01aadbd7
-def _parameter_importance(study, complete: list, seed: int) -> dict[str, float]:
+def _parameter_importance(study, complete: list) -> dict[str, float]:
     "By fANOVA (Hutter and others 2014); {} where the losses do not tell."
     if len(complete) < 4 or np.ptp([t.value for t in complete]) == 0:
         return {}
-    evaluator = optuna.importance.FanovaImportanceEvaluator(seed=seed)
+    evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
     importance = optuna.importance.get_param_importances(study, evaluator=evaluator)
     return {name: _plain(float(value)) for name, value in importance.items()}
 
 # %% ../nbs/52_packaging.ipynb #937b1c63
 def search(
     objective: Callable[[dict], Iterable[float]], space: Callable[[optuna.Trial], dict],
-    trials: int = 100, seed: int = 0, n_jobs: int = 1, start: dict | None = None
+    start: dict, trials: int = 100
 ) -> dict:
     """What `trials` trials of Optuna's TPE find, JSON-serializable, floats to five significant
     digits: `best` {settings, loss, trial}, `start` (loss of the first trial), `trials`, `pruned`,
     `history` [{trial, state, loss, best}], `importance` {parameter: fraction, by fANOVA} and
     `slices` {parameter: [[value, loss]]} of the complete trials.
 
-    `objective(settings)` gives the log loss of each fold, one by one (a generator: then trials are
-    pruned) or all at once; `space(trial)` its settings, as in `tune.FAMILIES`. The first trial has
-    the settings `start`. With `n_jobs` > 1 (threads) a run cannot be repeated exactly."""
+    `objective(settings)` yields the log loss of each fold, so that a trial can be pruned between
+    two; `space(trial)` gives its settings, as in `tune.FAMILIES`. The first trial has the settings
+    `start`."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    sampler = optuna.samplers.TPESampler(seed=seed, multivariate=False)
+    sampler = optuna.samplers.TPESampler(seed=0, multivariate=False)
     pruner = optuna.pruners.MedianPruner(n_startup_trials=10)
     study = optuna.create_study(direction="minimize", sampler=sampler, pruner=pruner)
-    if start:
-        study.enqueue_trial(start, skip_if_exists=True)
-    study.optimize(lambda t: _run(study, t, objective, space), n_trials=trials, n_jobs=n_jobs)
+    study.enqueue_trial(start)
+    study.optimize(lambda t: _mean_loss(t, objective(space(t))), n_trials=trials)
     complete = study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
     best, history = study.best_trial, _history(study.trials)
     settings = {k: _plain(v) for k, v in space(optuna.trial.FixedTrial(best.params)).items()}
@@ -299,7 +288,7 @@ def search(
         "best": {"settings": settings, "loss": _plain(best.value), "trial": best.number},
         "start": history[0]["loss"], "trials": len(history),
         "pruned": len(history) - len(complete), "history": history, "slices": slices,
-        "importance": _parameter_importance(study, complete, seed),
+        "importance": _parameter_importance(study, complete),
     }
 
 # %% ../nbs/52_packaging.ipynb #9fa9a086
@@ -316,20 +305,18 @@ def trees_space(trial: optuna.Trial) -> dict:
     }
 
 # %% ../nbs/52_packaging.ipynb #43e81031
-def search_trees(
-    rows: Rows, start: dict = SETTINGS, trials: int = 100, folds: Sequence[int] = (0, 1, 2),
-    seed: int = 0, threads: int = 2
-) -> dict:
+def search_trees(rows: Rows, start: dict, trials: int) -> dict:
     """`search` for the settings of the trees that `rows` are fitted by, judged on the random sample
-    in each of `folds`."""
+    in each of the first three folds."""
+    folds = (0, 1, 2)
 
     def objective(settings: dict) -> Iterable[float]:
         for k in folds:
-            odds = fold_of_trees(rows, k, settings, seed, threads)
+            odds = fold_of_trees(rows, k, settings, threads=2)
             judged = rows.random[rows.fold == k]
             yield log_loss(rows.y[rows.fold == k][judged], sigmoid(odds[judged]))
 
-    return search(objective, trees_space, trials, seed, start=start) | {
+    return search(objective, trees_space, start, trials) | {
         "judged on": int((rows.random & np.isin(rows.fold, folds)).sum())
     }
 
@@ -390,10 +377,10 @@ _VARIED = {
 }
 
 
-def evidence_of_population(results: Path, sample: int = 4000, seed: int = 0) -> dict:
+def evidence_of_population(results: Path) -> dict:
     """What the run with the folder `results`/artifacts measured of the model for all campaigns, out
-    of fold (`evidence_of_all`), and how the final model uses its inputs, on a random `sample` of
-    the campaigns it learned from: aggregates only."""
+    of fold (`evidence_of_all`), and how the final model uses its inputs, on a random sample of at
+    most 4,000 of the campaigns it learned from: aggregates only."""
     artifacts = Path(results) / "artifacts"
     campaigns, scores = (
         pd.read_parquet(artifacts / f"{name}.parquet") for name in ("campaigns", "population")
@@ -404,7 +391,7 @@ def evidence_of_population(results: Path, sample: int = 4000, seed: int = 0) -> 
         scores["success"], sigmoid(scores["population"].to_numpy()), campaigns, of_all, listed
     )
     predictor = load_predictor(artifacts / "model")
-    some = campaigns[of_all].sample(min(sample, of_all.sum()), random_state=seed)
+    some = campaigns[of_all].sample(min(4000, of_all.sum()), random_state=0)
     X, names = vectors(inputs(some), predictor), predictor.about.names
     moved = predictor.model.contributions(X)
     answers = lambda frame: score(inputs(frame), predictor)
