@@ -60,9 +60,9 @@ def in_turn(tasks: dict[str, tuple], rounds: int) -> dict[str, list[Cost]]:
     return costs
 
 # %% ../nbs/53_benchmark.ipynb #ef204575
-def ratio(costs: list[Cost], base: list[Cost], field: str = "cpu") -> tuple[float, float, float]:
-    "(median, smallest, largest) over the rounds of `field` of `costs` over that of `base`."
-    ratios = [getattr(a, field) / getattr(b, field) for a, b in zip(costs, base)]
+def ratio(costs: list[Cost], base: list[Cost]) -> tuple[float, float, float]:
+    "(median, smallest, largest) over the rounds of the CPU time of `costs` over that of `base`."
+    ratios = [a.cpu / b.cpu for a, b in zip(costs, base)]
     return statistics.median(ratios), min(ratios), max(ratios)
 
 # %% ../nbs/53_benchmark.ipynb #a57b6fd8

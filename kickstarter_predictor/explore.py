@@ -15,11 +15,11 @@ __all__ = ['completeness', 'success_by', 'plot_rates', 'bins', 'transformations'
            'single_outcome_subcategories']
 
 # %% ../nbs/19_explore.ipynb #c59bf08e
-def completeness(frame: pd.DataFrame, by: str = "run_id") -> pd.DataFrame:
+def completeness(frame: pd.DataFrame) -> pd.DataFrame:
     """The fraction of values present: a row for each column of `frame` (`column`), and columns for
-    all rows (`all`) and for each value of `by`."""
-    present = frame.drop(columns=by).notna()
-    parts = [present.mean().rename("all"), present.groupby(frame[by]).mean().T]
+    all rows (`all`) and for each `run_id`."""
+    present = frame.drop(columns="run_id").notna()
+    parts = [present.mean().rename("all"), present.groupby(frame["run_id"]).mean().T]
     return pd.concat(parts, axis=1).rename_axis("column").reset_index()
 
 # %% ../nbs/19_explore.ipynb #4156b5bd
@@ -31,14 +31,14 @@ def success_by(frame: pd.DataFrame, by) -> pd.DataFrame:
     return table.assign(rate=table["successes"] / table["n"], low=low, high=high)
 
 # %% ../nbs/19_explore.ipynb #ac36f730
-def plot_rates(rates: pd.DataFrame, ax, title: str, xlabel: str = "success rate") -> None:
+def plot_rates(rates: pd.DataFrame, ax, title: str) -> None:
     "Dots with 95 % intervals, one for each row of `rates` (from `success_by`), n in its label."
     y, rate = np.arange(len(rates)), rates["rate"]
     error = [(rate - rates["low"]).clip(lower=0), (rates["high"] - rate).clip(lower=0)]
     ax.errorbar(rate, y, xerr=error, fmt="o", ms=4, color="tab:green", ecolor="0.7")
     labels = [f"{one_line(i, 40)} ({n:,})" for i, n in zip(rates.index, rates["n"])]
     ax.set_yticks(y, labels, fontsize=8)
-    ax.set(title=title, xlabel=xlabel, xlim=(0, 1))
+    ax.set(title=title, xlabel="success rate", xlim=(0, 1))
     ax.grid(axis="x", alpha=0.3)
     ax.margins(y=0.02)
 
@@ -54,17 +54,13 @@ def bins(values: pd.Series, edges: list[float], form: str = "{:,.0f}") -> pd.Ser
 def transformations(frame: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
     """A row for each of `columns`: n, quantiles, skewness as it is and of log(1 + x), and which of
     the two is smaller in absolute value (`take`: log or as it is)."""
-
-    def row(column):
-        x = frame[column].dropna()
-        raw, logged = x.skew(), np.log1p(x).skew()
-        return {
-            "column": column, "n": len(x), "1 %": x.quantile(0.01), "median": x.median(),
-            "99 %": x.quantile(0.99), "skewness": raw, "skewness of log": logged,
-            "take": "log" if abs(logged) < abs(raw) else "as it is",
-        }
-
-    return pd.DataFrame([row(c) for c in columns])
+    values = frame[columns].astype(float)
+    raw, logged = values.skew(), np.log1p(values).skew()
+    return pd.DataFrame({
+        "n": values.count(), "1 %": values.quantile(0.01), "median": values.median(),
+        "99 %": values.quantile(0.99), "skewness": raw, "skewness of log": logged,
+        "take": np.where(logged.abs() < raw.abs(), "log", "as it is"),
+    }).rename_axis("column").reset_index()
 
 # %% ../nbs/19_explore.ipynb #178e058b
 def plot_distribution(frame: pd.DataFrame, column: str, ax, title: str, log: bool = False) -> None:

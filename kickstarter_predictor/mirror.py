@@ -207,9 +207,10 @@ def _upload(
                 digests.append(md5(part).digest())
                 if sent:
                     sent[-1].result()
-                arguments = dict(UploadId=upload, PartNumber=number, Body=part)
-                arguments["ContentMD5"] = _base64(digests[-1])
-                sent.append(pool.submit(target.field, "ETag", "upload_part", **arguments))
+                sent.append(pool.submit(
+                    target.field, "ETag", "upload_part", UploadId=upload, PartNumber=number,
+                    Body=part, ContentMD5=_base64(digests[-1])
+                ))
                 progress(len(part))
             parts = [{"PartNumber": n, "ETag": s.result()} for n, s in enumerate(sent, 1)]
         source.verify()
@@ -249,19 +250,17 @@ def _abort(target: Target, upload: str) -> None:
         log.info("%s; the next mirror aborts it", e)
 
 # %% ../nbs/16_mirror.ipynb #0cd916f2
-def _is_unchanged(head: dict, stream: Stream, metadata: dict, part_size: int) -> bool:
+def _is_unchanged(head: dict, stream: Stream, metadata: dict) -> bool:
     """Whether the object with this `head` equals that of `stream`: by the `metadata` that an
     earlier mirror left, else by MD5."""
     if stream.version.size not in (None, head.get("ContentLength")):
         return False
     stored, etag = {k.lower(): v for k, v in head.get("Metadata", {}).items()}, _etag(head)
-    if metadata and metadata.items() <= stored.items():
-        return True
-    if etag and stream.digest == etag:
+    if metadata and metadata.items() <= stored.items() or etag and stream.digest == etag:
         return True
     if isinstance(stream.response.body, io.BufferedReader):  # a file, which can be read twice
-        path = local_path(stream.location)
-        return etag_matches(path, md5_etag(etag, {}, True), part_size) is True
+        digest = md5_etag(etag, {}, True)
+        return etag_matches(local_path(stream.location), digest, PART) is True
     return False
 
 # %% ../nbs/16_mirror.ipynb #9f82ef85
@@ -273,18 +272,18 @@ def _source_metadata(stream: Stream) -> dict[str, str]:
 
 # %% ../nbs/16_mirror.ipynb #7ded7b00
 def copy_object(
-    location: str, target: Target, access: Access = Access(), part_size: int = PART,
-    quiet: bool = False, exists: bool = True, client=None
+    location: str, target: Target, access: Access = Access(), quiet: bool = False,
+    exists: bool = True, client=None
 ) -> bool:
-    """Stream the object at `location` (in S3 by boto3's `client`) to `target` in parts of
-    `part_size` bytes, three in memory at most; returns whether it had to be sent.
+    """Stream the object at `location` (in S3 by boto3's `client`) to `target` in parts of `PART`
+    bytes or more, three in memory at most; returns whether it had to be sent.
 
     `exists` is whether an object is there already. InputError, with no upload left open, if it
     fails; an object at `target` is replaced only as a whole."""
     for _ in range(target.retry.times + 1):
         with Stream(location, access, target.retry, client=client) as stream:
             metadata, size = _source_metadata(stream), stream.version.size
-            if exists and _is_unchanged(target.call("head_object"), stream, metadata, part_size):
+            if exists and _is_unchanged(target.call("head_object"), stream, metadata):
                 log.info("%s: is there unchanged", target)
                 return False
             log.info("%s: begins, to %s", location, target)
@@ -292,9 +291,8 @@ def copy_object(
             source = _Source(stream, location.rpartition("/")[2])
             try:
                 with progress_bar(stream, target.key, quiet) as bar:
-                    etags, etag = _upload(
-                        target, source, metadata, max(part_size, least), bar.update
-                    )
+                    part_size = max(PART, least)
+                    etags, etag = _upload(target, source, metadata, part_size, bar.update)
             except Changed:
                 log.info("%s: changed while it was read; begins anew", location)
                 continue
@@ -361,7 +359,7 @@ def _targets(objects: list[tuple[str, str]], to: Target) -> list[tuple[str, Targ
 # %% ../nbs/16_mirror.ipynb #51356a3e
 def mirror(
     source: str, to: str, access: Access = Access(), source_access: Access = Access(),
-    retry: Retry = Retry(), part_size: int = PART, quiet: bool = False
+    retry: Retry = Retry()
 ) -> typing.Iterator[tuple[str, bool]]:
     """Stream every object of `source` (see `source_objects`) to `to`, s3://bucket/prefix; yields
     (its new location, whether it had to be sent).
@@ -379,7 +377,7 @@ def mirror(
     for location, target in targets:
         exists = target.key in existing
         try:
-            sent = copy_object(location, target, source_access, part_size, quiet, exists, client)
+            sent = copy_object(location, target, source_access, exists=exists, client=client)
             yield str(target), sent
         except Damaged as e:
             log.info("%s", e)
@@ -482,12 +480,12 @@ def _add_access(add, name: str) -> None:
         "--retries", type=_count, default=Retry().times, help="without getting further" + default
     )
     add("--pause", default=Retry().pause, help=before, **seconds)
-    limits = {"--max-bytes": "an object", "--max-objects": "a list"}
-    for option, what in limits.items():
-        if (name, option) != ("list", "--max-bytes"):
-            value = getattr(Access(), option[2:].replace("-", "_"))
-            text = f"that {what} may have{default}"
-            add(option, type=_count, default=value, metavar="N", help=text)
+    limit = dict(type=_count, metavar="N")
+    if name != "list":
+        text = f"that an object may have{default}"
+        add("--max-bytes", default=Access().max_bytes, help=text, **limit)
+    text = f"that a list may have{default}"
+    add("--max-objects", default=Access().max_objects, help=text, **limit)
 
 # %% ../nbs/16_mirror.ipynb #f5184aca
 def _line(snapshot: SnapshotObject) -> str:

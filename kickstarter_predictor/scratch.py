@@ -183,16 +183,13 @@ def result_folder(out: str, source: Path) -> Path:
 RESULTS = "artifacts", "reports"
 
 
-def run_elsewhere(
-    data: str, out: str, source: Path | None = None, until: Sequence[str] = ()
-) -> dict:
-    """Run the pipeline of the checkout `source` (or its stages `until` and what they need) on
-    `data` in a scratch clone and put its artifacts/ and reports/ under `out`; the metrics.
+def run_elsewhere(data: str, out: str, until: Sequence[str] = ()) -> dict:
+    """Run the pipeline of this checkout (or its stages `until` and what they need) on `data` in a
+    scratch clone and put its artifacts/ and reports/ under `out`; the metrics.
 
     Raises InputError, before it runs, if these folders hold a file that no earlier run put
     there."""
-    source = source or root()
-    target = result_folder(out, source)
+    target = result_folder(out, root())
     earlier, listed = results(target), []
     with ExitStack() as stack:
         parts = {}
@@ -201,7 +198,7 @@ def run_elsewhere(
             parts[name] = stack.enter_context(atomic_folder(Path(out) / name, ours=ours))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         origin = gathered(data, folder / "data")
-        clone = stack.enter_context(scratch_clone(source, as_it_is=True))
+        clone = stack.enter_context(scratch_clone(root(), as_it_is=True))
         _follow("dvc", "import-url", "-q", "--force", origin, "data", cwd=clone)
         _follow("dvc", "unfreeze", "-q", "data.dvc", cwd=clone)
         _follow("dvc", "repro", *until, cwd=clone)
@@ -359,10 +356,10 @@ def keep_outputs(committed: list[Output], folders: Sequence[Path], target: Path)
             copy(path, target / o.path)
 
 # %% ../nbs/50_scratch.ipynb #e5d746c1
-def verify(source: Path | None = None, lock: Path | None = None) -> list[tuple[str, str]]:
-    """Reproduce HEAD of `source` by force in a scratch clone; (path, verdict) of each output. The
-    new dvc.lock is kept as `lock`. Raises InputError."""
-    source = source or root()
+def verify(lock: Path | None = None) -> list[tuple[str, str]]:
+    """Reproduce HEAD of this checkout by force in a scratch clone; (path, verdict) of each output.
+    The new dvc.lock is kept as `lock`. Raises InputError."""
+    source = root()
     if not (source / "dvc.lock").exists():
         raise InputError("dvc.lock: missing; run `dvc repro` and commit it")
     kept = atomic(lock) if lock else nullcontext()
