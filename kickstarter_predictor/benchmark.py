@@ -53,11 +53,8 @@ def cost(task: str, *args) -> Cost:
 # %% ../nbs/53_benchmark.ipynb #6c6e8b4c
 def in_turn(tasks: dict[str, tuple], rounds: int) -> dict[str, list[Cost]]:
     "{name: costs}, one for each of `rounds` rounds, in which `tasks` {name: (task, *args)} run."
-    costs = {name: [] for name in tasks}
-    for _ in range(rounds):
-        for name, task in tasks.items():
-            costs[name].append(cost(*task))
-    return costs
+    costs = [{name: cost(*task) for name, task in tasks.items()} for _ in range(rounds)]
+    return {name: [of_round[name] for of_round in costs] for name in tasks}
 
 # %% ../nbs/53_benchmark.ipynb #ef204575
 def ratio(costs: list[Cost], base: list[Cost]) -> tuple[float, float, float]:

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['log', 'SUFFIXES', 'PACKED', 'EXPANSION', 'FREE', 'LONGEST', 'TOO_LONG', 'files_under', 'is_snapshot',
-           'snapshot_files', 'readable', 'Bounded', 'archive_kind', 'check_beginning', 'check_archive', 'check_method',
-           'checked_members', 'Part', 'parts', 'text_lines', 'structure', 'nesting', 'filled', 'boundaries',
-           'whole_blocks', 'JsonValues']
+           'snapshot_files', 'readable', 'is_bomb', 'Bounded', 'archive_kind', 'check_beginning', 'check_archive',
+           'check_method', 'checked_members', 'Part', 'parts', 'text_lines', 'structure', 'nesting', 'filled',
+           'boundaries', 'whole_blocks', 'JsonValues']
 
 # %% ../nbs/11_files.ipynb #00948b10
 import io, itertools, lzma, os, stat, tarfile, typing, zipfile, zlib
@@ -95,6 +95,11 @@ def readable(label: str) -> typing.Iterator[None]:
 EXPANSION, FREE = 200, 1 << 26  # times its size that a file may unpack to, once it has passed 64 MB
 
 
+def is_bomb(unpacked: int, packed: int) -> bool:
+    "Whether so many bytes `unpacked` from those `packed` are too many for a snapshot."
+    return unpacked > FREE and unpacked > EXPANSION * packed
+
+
 class Bounded(io.RawIOBase):
     """`stream` with a limit: an InputError that names `label` once it has unpacked to more than
     `EXPANSION` times the bytes that it was read from, which `packed()` returns and `tick` gets."""
@@ -110,7 +115,7 @@ class Bounded(io.RawIOBase):
         size = self.stream.readinto(buffer)
         self.unpacked += size
         self.tick(self.packed())
-        if self.unpacked > FREE and self.unpacked > EXPANSION * self.packed():
+        if is_bomb(self.unpacked, self.packed()):
             raise InputError(f"{self.label}: unpacks to more than {EXPANSION} times its size, "
                              "which no snapshot does; fetch it again")
         return size
@@ -187,7 +192,7 @@ def check_archive(infos: list[zipfile.ZipInfo], size: int, label: str) -> None:
     if info := _overlapping(files):
         raise _member_error(label, info, "shares its bytes with another member, as in an archive "
                             "made to fill the disk; fetch it again")
-    if sum(i.file_size for i in files) > max(FREE, EXPANSION * size):
+    if is_bomb(sum(i.file_size for i in files), size):
         largest = max(files, key=lambda i: i.file_size)
         raise _member_error(label, largest, f"and the rest unpack to more than {EXPANSION} times "
                             "the archive's size, which no snapshot does")

@@ -143,13 +143,13 @@ def imported(clone: Path) -> list:
     return yaml.safe_load((clone / "data.dvc").read_text(encoding="utf-8"))["outs"]
 
 # %% ../nbs/51_refresh.ipynb #89065ea1
-def refresh(source: Path | None = None, max_shrink: float = 0.2, max_auc_drop: float = 0.02) -> str:
-    """Update the data of the checkout `source`, reproduce, and keep the results if they are no
-    worse than the limits allow; a summary in Markdown.
+def refresh(max_shrink: float, max_auc_drop: float) -> str:
+    """Update the data of this checkout, reproduce, and keep the results if they are no worse than
+    the limits allow; a summary in Markdown.
 
     Raises InputError, with data, artifacts, reports and dvc.lock as they were, if they are worse,
     or if anything fails."""
-    source = source or root()
+    source = root()
     clean_checkout(source)
     with scratch_clone(source, as_it_is=False) as clone:
         share_cache(source, clone)
@@ -193,7 +193,7 @@ def main(argv: list[str] | None = None) -> int:
     out = root() / "artifacts" / "refresh.md" if args.out is None else output(args.out)
     try:
         with atomic(out) as part:
-            text = refresh(None, **allowed)
+            text = refresh(**allowed)
             part.write_text(text, encoding="utf-8")
     except InputError as e:
         raise InputError(f"{e} (the last good state is left as it was)") from None

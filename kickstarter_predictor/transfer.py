@@ -18,7 +18,7 @@ from msgspec import Struct
 from tqdm import tqdm
 
 from .core import InputError, atomic, logger, printable, redacted
-from .files import EXPANSION, FREE
+from .files import EXPANSION, is_bomb
 from kickstarter_predictor.sources import (
     Access, Changed, Damaged, RATE, Retry, Transient, Version, file_name, first_line, http_time,
     is_remote, local_path, opener, translated_errors,
@@ -202,11 +202,6 @@ def etag_matches(path: Path, etag: str | None, part_size: int | None = None) -> 
 _ZIP_END = 22 + 65_535  # bytes of a zip file's end: the directory's end and a comment
 _TOO_MUCH = f"more than {EXPANSION} times its size, which no snapshot does"
 
-
-def _is_bomb(unpacked: int, packed: int) -> bool:
-    "Whether so many bytes `unpacked` from those `packed` are too many for a snapshot."
-    return unpacked > FREE and unpacked > EXPANSION * packed
-
 # %% ../nbs/15_transfer.ipynb #aa96d78a
 class _Gunzip:
     "Unpacks gzip data as they pass, and keeps only `problem`, what is wrong with them so far."
@@ -229,7 +224,7 @@ class _Gunzip:
                 return data
             self.member = isal_zlib.decompressobj(31)
         self.unpacked += len(self.member.decompress(data, 1 << 20))
-        if _is_bomb(self.unpacked, self.packed):
+        if is_bomb(self.unpacked, self.packed):
             self.problem = f"unpacks to {_TOO_MUCH}"
         return self.member.unused_data if self.member.eof else self.member.unconsumed_tail
 
@@ -276,7 +271,7 @@ def _zip_problem(path: Path) -> str:
                         f"its member {info.filename!r} is packed in a way that is not read here; "
                         "pack it as zip commonly does"
                     )
-                if _is_bomb(info.file_size, max(1, info.compress_size)):
+                if is_bomb(info.file_size, max(1, info.compress_size)):
                     return f"its member {info.filename!r} unpacks to {_TOO_MUCH}"
             damaged = z.testzip()
         return f"its member {printable(damaged)} is damaged" if damaged else ""
