@@ -256,7 +256,7 @@ def _is_unchanged(head: dict, stream: Stream, metadata: dict) -> bool:
     if stream.version.size not in (None, head.get("ContentLength")):
         return False
     stored, etag = {k.lower(): v for k, v in head.get("Metadata", {}).items()}, _etag(head)
-    if metadata and metadata.items() <= stored.items() or etag and stream.digest == etag:
+    if (metadata and metadata.items() <= stored.items()) or (etag and stream.digest == etag):
         return True
     if isinstance(stream.response.body, io.BufferedReader):  # a file, which can be read twice
         digest = md5_etag(etag, {}, True)

@@ -183,7 +183,7 @@ def _with_successes(campaigns: pd.DataFrame, n: float) -> pd.DataFrame:
     return campaigns.assign(earlier_successes=float(n), earlier_campaigns=earlier)
 
 # %% ../nbs/52_packaging.ipynb #0122723a
-_SET = {
+_SETTERS = {
     "goal": lambda c, usd: c.assign(goal_usd=float(usd), goal=usd / c["static_usd_rate"]),
     "days": lambda c, days: c.assign(
         days=float(days), deadline=c["launched_at"] + pd.Timedelta(days=days)
@@ -198,7 +198,7 @@ def with_value(campaigns: pd.DataFrame, field: str, value) -> pd.DataFrame:
     """`campaigns` (columns as of the table `campaigns`) with `field` set to `value`, and what
     depends on it: `goal` in US dollars, `days`, `earlier_successes` (of at least as many
     campaigns), `launch month` (1 to 12), `parent` (of no subcategory), or any column."""
-    changed = _SET.get(field, lambda c, v: c.assign(**{field: v}))(campaigns, value)
+    changed = _SETTERS.get(field, lambda c, v: c.assign(**{field: v}))(campaigns, value)
     return changed.astype(campaigns.dtypes.to_dict())
 
 # %% ../nbs/52_packaging.ipynb #07ab586d
@@ -385,21 +385,19 @@ def evidence_of_population(results: Path) -> dict:
     campaigns, scores = (
         pd.read_parquet(artifacts / f"{name}.parquet") for name in ("campaigns", "population")
     )
-    listed = sigmoid(scores["listed"].to_numpy())
+    p, as_crawl = (sigmoid(scores[name].to_numpy()) for name in ("population", "listed"))
     of_all = scores["random"].to_numpy(bool)
-    evidence = evidence_of_all(
-        scores["success"], sigmoid(scores["population"].to_numpy()), campaigns, of_all, listed
-    )
+    evidence = evidence_of_all(scores["success"], p, campaigns, of_all, as_crawl)
     predictor = load_predictor(artifacts / "model")
-    some = campaigns[of_all].sample(min(4000, of_all.sum()), random_state=0)
-    X, names = vectors(inputs(some), predictor), predictor.about.names
-    moved = predictor.model.contributions(X)
+    sample = campaigns[of_all].sample(min(4000, of_all.sum()), random_state=0)
+    X, names = vectors(inputs(sample), predictor), predictor.about.names
+    contributions = predictor.model.contributions(X)
     answers = lambda frame: score(inputs(frame), predictor)
     return evidence | round_evidence({
-        "importance": feature_importance(moved, names, input_of),
-        "shap": shap_summary(X, moved, names),
+        "importance": feature_importance(contributions, names, input_of),
+        "shap": shap_summary(X, contributions, names),
         "partial_dependence": {
-            field: partial_dependence(answers, some, field, values)
+            field: partial_dependence(answers, sample, field, values)
             for field, values in _VARIED.items()
         },
     })
