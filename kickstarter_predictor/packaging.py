@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['log', 'MIN_ROWS', 'LIMIT', 'round_evidence', 'evidence_of', 'curves', 'evidence_of_all', 'feature_importance',
-           'shap_summary', 'with_value', 'partial_dependence', 'search', 'trees_space', 'search_trees', 'pack',
+           'shap_summary', 'with_value', 'partial_dependence', 'trees_space', 'search', 'search_trees', 'pack',
            'rows_of', 'evidence_of_population', 'settings', 'main']
 
 # %% ../nbs/52_packaging.ipynb #68b580f0
@@ -222,6 +222,19 @@ def partial_dependence(
         **{k: line.round(4).tolist() for k, line in lines.items()}
     }
 
+# %% ../nbs/52_packaging.ipynb #9fa9a086
+def trees_space(trial: optuna.Trial) -> dict:
+    "Settings of the population's trees, by their scikit-learn names."
+    return {
+        "n_estimators": trial.suggest_int("n_estimators", 150, 600, step=50),
+        "learning_rate": trial.suggest_float("learning_rate", 0.02, 0.15, log=True),
+        "max_depth": trial.suggest_int("max_depth", 3, 7),
+        "min_child_weight": trial.suggest_float("min_child_weight", 1, 60, log=True),
+        "subsample": trial.suggest_float("subsample", 0.5, 1),
+        "colsample_bytree": trial.suggest_float("colsample_bytree", 0.3, 1),
+        "reg_lambda": trial.suggest_float("reg_lambda", 0.5, 50, log=True),
+    }
+
 # %% ../nbs/52_packaging.ipynb #935132eb
 def _mean_loss(trial, losses: Iterable[float]) -> float:
     "The mean of the `losses` of the folds, as they come; `trial` may be pruned on the way."
@@ -235,8 +248,7 @@ def _mean_loss(trial, losses: Iterable[float]) -> float:
 
 # %% ../nbs/52_packaging.ipynb #35d4e956
 def _plain(value):
-    "`value` as JSON has it, a float to five significant digits."
-    value = value.item() if hasattr(value, "item") else value
+    "`value`, a float to five significant digits."
     return float(f"{value:.5g}") if isinstance(value, float) else value
 
 # %% ../nbs/52_packaging.ipynb #38b9449c
@@ -259,27 +271,23 @@ def _parameter_importance(study, complete: list) -> dict[str, float]:
     return {name: _plain(float(value)) for name, value in importance.items()}
 
 # %% ../nbs/52_packaging.ipynb #937b1c63
-def search(
-    objective: Callable[[dict], Iterable[float]], space: Callable[[optuna.Trial], dict],
-    start: dict, trials: int = 100
-) -> dict:
-    """What `trials` trials of Optuna's TPE find, JSON-serializable, floats to five significant
-    digits: `best` {settings, loss, trial}, `start` (loss of the first trial), `trials`, `pruned`,
-    `history` [{trial, state, loss, best}], `importance` {parameter: fraction, by fANOVA} and
-    `slices` {parameter: [[value, loss]]} of the complete trials.
+def search(objective: Callable[[dict], Iterable[float]], start: dict, trials: int) -> dict:
+    """What `trials` trials of Optuna's TPE find in `trees_space`, JSON-serializable, floats to five
+    significant digits: `best` {settings, loss, trial}, `start` (loss of the first trial), `trials`,
+    `pruned`, `history` [{trial, state, loss, best}], `importance` {parameter: fraction, by fANOVA}
+    and `slices` {parameter: [[value, loss]]} of the complete trials.
 
     `objective(settings)` yields the log loss of each fold, so that a trial can be pruned between
-    two; `space(trial)` gives its settings, as in `tune.FAMILIES`. The first trial has the settings
-    `start`."""
+    two. The first trial has the settings `start`."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     sampler = optuna.samplers.TPESampler(seed=0, multivariate=False)
     pruner = optuna.pruners.MedianPruner(n_startup_trials=10)
-    study = optuna.create_study(direction="minimize", sampler=sampler, pruner=pruner)
+    study = optuna.create_study(sampler=sampler, pruner=pruner)
     study.enqueue_trial(start)
-    study.optimize(lambda t: _mean_loss(t, objective(space(t))), n_trials=trials)
+    study.optimize(lambda t: _mean_loss(t, objective(trees_space(t))), n_trials=trials)
     complete = study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
     best, history = study.best_trial, _history(study.trials)
-    settings = {k: _plain(v) for k, v in space(optuna.trial.FixedTrial(best.params)).items()}
+    settings = {name: _plain(value) for name, value in best.params.items()}
     slices = {
         name: sorted([_plain(t.params[name]), _plain(t.value)] for t in complete)
         for name in best.params
@@ -289,19 +297,6 @@ def search(
         "start": history[0]["loss"], "trials": len(history),
         "pruned": len(history) - len(complete), "history": history, "slices": slices,
         "importance": _parameter_importance(study, complete),
-    }
-
-# %% ../nbs/52_packaging.ipynb #9fa9a086
-def trees_space(trial: optuna.Trial) -> dict:
-    "Settings of the population's trees, by their scikit-learn names."
-    return {
-        "n_estimators": trial.suggest_int("n_estimators", 150, 600, step=50),
-        "learning_rate": trial.suggest_float("learning_rate", 0.02, 0.15, log=True),
-        "max_depth": trial.suggest_int("max_depth", 3, 7),
-        "min_child_weight": trial.suggest_float("min_child_weight", 1, 60, log=True),
-        "subsample": trial.suggest_float("subsample", 0.5, 1),
-        "colsample_bytree": trial.suggest_float("colsample_bytree", 0.3, 1),
-        "reg_lambda": trial.suggest_float("reg_lambda", 0.5, 50, log=True),
     }
 
 # %% ../nbs/52_packaging.ipynb #43e81031
@@ -316,7 +311,7 @@ def search_trees(rows: Rows, start: dict, trials: int) -> dict:
             judged = rows.random[rows.fold == k]
             yield log_loss(rows.y[rows.fold == k][judged], sigmoid(odds[judged]))
 
-    return search(objective, trees_space, start, trials) | {
+    return search(objective, start, trials) | {
         "judged on": int((rows.random & np.isin(rows.fold, folds)).sum())
     }
 

@@ -393,7 +393,8 @@ def _download_once(
     part, info = (dest.with_name(dest.name + suffix) for suffix in (".part", ".part.json"))
     known = _partial_version(part, info, location)
     with _locked(part, dest) as f:
-        at = _resume_at(part, known)
+        # at most from the last byte on, for a request for an empty range is an error
+        at = min(part.stat().st_size, max(0, (known.size or 1) - 1)) if known else 0
         try:
             with Stream(location, access, retry, at, known or Version()) as stream:
                 if is_current(dest, stream, sha256):
@@ -419,11 +420,6 @@ def _download_once(
         part.replace(dest)
         info.unlink()
     return True
-
-# %% ../nbs/15_transfer.ipynb #4ff92f15
-def _resume_at(part: Path, known: Version | None) -> int:
-    "The byte to resume from: at most the last one, for a request of an empty range is an error."
-    return min(part.stat().st_size, max(0, (known.size or 1) - 1)) if known else 0
 
 # %% ../nbs/15_transfer.ipynb #4ca94bb7
 def _remove(part: Path, info: Path) -> None:
