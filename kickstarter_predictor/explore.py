@@ -54,13 +54,17 @@ def bins(values: pd.Series, edges: list[float], form: str = "{:,.0f}") -> pd.Ser
 def transformations(frame: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
     """A row for each of `columns`: n, quantiles, skewness as it is and of log(1 + x), and which of
     the two is smaller in absolute value (`take`: log or as it is)."""
-    values = frame[columns].astype(float)
-    raw, logged = values.skew(), np.log1p(values).skew()
-    return pd.DataFrame({
-        "n": values.count(), "1 %": values.quantile(0.01), "median": values.median(),
-        "99 %": values.quantile(0.99), "skewness": raw, "skewness of log": logged,
-        "take": np.where(logged.abs() < raw.abs(), "log", "as it is"),
-    }).rename_axis("column").reset_index()
+
+    def row(column):
+        x = frame[column].dropna()
+        raw, logged = x.skew(), np.log1p(x).skew()
+        return {
+            "column": column, "n": len(x), "1 %": x.quantile(0.01), "median": x.median(),
+            "99 %": x.quantile(0.99), "skewness": raw, "skewness of log": logged,
+            "take": "log" if abs(logged) < abs(raw) else "as it is",
+        }
+
+    return pd.DataFrame([row(c) for c in columns])
 
 # %% ../nbs/19_explore.ipynb #178e058b
 def plot_distribution(frame: pd.DataFrame, column: str, ax, title: str, log: bool = False) -> None:
