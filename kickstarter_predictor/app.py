@@ -38,7 +38,7 @@ from voila.configuration import VoilaConfiguration
 from voila.notebook_renderer import NotebookRenderer
 
 from .core import InputError, PINNED, command, is_command, logger
-from .database import default_uri
+from .database import database_uri
 from .record import Bucket
 from .form import PAGE
 from .models import PACKAGED
@@ -530,7 +530,7 @@ async def serving(host: str, port: int, base_url: str, limits: Limits, hosts: Ca
     limits = allowed_limits(limits)
     folder = short_folder([tempfile.gettempdir(), os.environ.get("XDG_RUNTIME_DIR"), "/tmp"])
     with tempfile.TemporaryDirectory(prefix="kp-", dir=folder, ignore_cleanup_errors=True) as tmp:
-        os.environ.setdefault("SQLALCHEMY_DATABASE_URI", default_uri())
+        os.environ.setdefault("SQLALCHEMY_DATABASE_URI", database_uri())
         os.environ.update(PINNED, IPYTHONDIR=tmp, PYTHONWARNINGS="ignore")
         app = App(
             config=configuration(host, port, base_url, limits, hosts),

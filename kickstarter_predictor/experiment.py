@@ -23,12 +23,9 @@ from statsmodels.stats.proportion import (
 )
 from statsmodels.tools.tools import add_constant
 
-from .campaign import Campaign
+from .campaign import Campaign, answerable
 from .core import InputError
-from kickstarter_predictor.database import (
-    connect, database_error, default_uri, ensure_table, rows, write
-)
-from .campaign import answerable
+from .database import Database, database_error, database_uri, rows, write
 from .predict import load_predictor, predict_many
 from .assignment import ARMS, arm_of
 from .requests import REQUEST_COLUMNS, to_row
@@ -142,20 +139,19 @@ def balance(visitors: pd.DataFrame, treatment_fraction: float = 0.5) -> pd.DataF
 
 # %% ../nbs/40_experiment.ipynb #ceda2844
 def read_log(uri: str | None = None) -> pd.DataFrame:
-    """The table `campaigns` of the database `uri` (default: see `record.default_uri`), a row a
+    """The table `campaigns` of the database `uri` (default: see `database_uri`), a row a
     request, oldest first; times in UTC. Raises InputError if the database is not available."""
-    uri = uri or default_uri()
-    engine = connect(uri)
+    database = Database(database_uri(uri))
     try:
-        ensure_table(engine)
-        log = pd.DataFrame(rows(engine), columns=list(REQUEST_COLUMNS))
+        recorded = database.use(lambda engine: list(rows(engine)))
     except SQLAlchemyError as e:
         raise InputError(
             "SQLALCHEMY_DATABASE_URI: the database is away "
-            f"({database_error(e, uri)}); start it, or correct the address"
+            f"({database_error(e, database.uri)}); start it, or correct the address"
         ) from None
     finally:
-        engine.dispose()
+        database.disconnect()
+    log = pd.DataFrame(recorded, columns=list(REQUEST_COLUMNS))
     times = [c for c, kind in REQUEST_COLUMNS.items() if kind is datetime]
     log = log.assign(**{c: pd.to_datetime(log[c], utc=True) for c in times})
     return log.sort_values(["asked_at", "id"], ignore_index=True)
@@ -164,12 +160,10 @@ def read_log(uri: str | None = None) -> pd.DataFrame:
 def through_database(requests: list[dict]) -> pd.DataFrame:
     "`requests` (rows of the table `campaigns`) written to a temporary database and read back."
     with tempfile.TemporaryDirectory() as tmp:
-        uri = f"sqlite:///{tmp}/visitors.sqlite"
-        engine = connect(uri)
-        ensure_table(engine)
-        write(engine, requests)
-        engine.dispose()
-        return read_log(uri)
+        database = Database(f"sqlite:///{tmp}/visitors.sqlite")
+        database.use(lambda engine: write(engine, requests))
+        database.disconnect()
+        return read_log(database.uri)
 
 # %% ../nbs/40_experiment.ipynb #ce86b2e0
 def visitors_of(

@@ -26,7 +26,7 @@ from .storage import check_apart
 from .clean import clean_text
 from .requests import typed
 from kickstarter_predictor.database import (
-    Database, database_address, database_error, default_uri, rows, sqlite_file, store,
+    Database, database_error, database_uri, rows, sqlite_file, store,
 )
 from kickstarter_predictor.matching import (
     ENDED, REQUEST_FIELDS, Rules, Verdict, match_campaigns, plain_words, read_snapshots,
@@ -431,8 +431,7 @@ def main(argv: list[str] | None = None) -> int:
     """`kickstarter-outcomes SNAPSHOT…`: 0 if it went well; 1 and one line on stderr if not, with
     the database as it was."""
     args = _parser().parse_args(argv)
-    uri = default_uri() if args.uri is None else database_address(args.uri, "--uri")
-    rules = rules_in_force()
+    uri, rules = database_uri(args.uri, "--uri"), rules_in_force()
     if not all(name.strip() for name in args.snapshots):  # or the working directory would be read
         raise InputError("a SNAPSHOT is empty: name a file or folder")
     if (file := sqlite_file(uri)) and not file.exists():

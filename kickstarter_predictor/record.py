@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['log', 'NOTE', 'FULL', 'REPAIR', 'REFUSED', 'LIMITED', 'STORED', 'NOT_STORED', 'BURST', 'PER_HOUR', 'switched_on',
            'allowance', 'Bucket', 'spool_folder', 'wait_for', 'Outbox', 'enqueue', 'page_note', 'Recorder',
-           'uri_or_default', 'latest_requests', 'assigned', 'to_row_filter', 'StoredCounts', 'count_stored', 'forget',
-           'retry', 'database_name', 'shared_paths', 'status_lines', 'main']
+           'latest_requests', 'assigned', 'to_row_filter', 'StoredCounts', 'count_stored', 'forget', 'retry',
+           'database_name', 'shared_paths', 'status_lines', 'main']
 
 # %% ../nbs/33_record.ipynb #6e126d6b
 import argparse, logging, os, sys, time
@@ -21,9 +21,8 @@ from kickstarter_predictor.requests import (
     ASSIGNED, PredictionRequest, to_request, to_row, to_time, to_visitor,
 )
 from kickstarter_predictor.database import (
-    Database, RowFilter, TIMEOUT, artifacts, count, database_address, database_error, database_url,
-    default_uri, delete, forbid, in_memory, read, read_assigned, sqlite_file, sqlite_files,
-    stored_ids,
+    Database, RowFilter, TIMEOUT, artifacts, count, database_error, database_uri, database_url,
+    delete, forbid, in_memory, read, read_assigned, sqlite_file, sqlite_files, stored_ids,
 )
 from kickstarter_predictor.spool import (
     Queue, Spool, Writer, entry_matches, probe, recover, rejected_row, waiting_rows, write_each,
@@ -189,7 +188,7 @@ def page_note(recorder) -> str | None:
 
 # %% ../nbs/33_record.ipynb #a3fc623a
 class Recorder(Outbox):
-    """Keeps predictions in the database `uri` (default: `default_uri`) and never fails or delays
+    """Keeps predictions in the database `uri` (default: `database_uri`) and never fails or delays
     them; `spool`: folder where they wait (default: `spool_folder`), `queue`: how many may,
     `wait`: seconds for one to be written. `dropped`: how many were not kept. Raises InputError."""
 
@@ -197,7 +196,7 @@ class Recorder(Outbox):
         self, uri: str | None = None, enabled: bool = True, spool: str | Path | None = None,
         queue: int = 1000, wait: float = 0.05
     ):
-        uri, (burst, per_hour) = uri_or_default(uri), allowance()
+        uri, (burst, per_hour) = database_uri(uri), allowance()
         self.wait, self.bucket = wait, Bucket(per_hour / 3600, burst)
         self.limited, self.dropped = False, 0
         folder = Path(spool) if spool else spool_folder(uri)
@@ -225,11 +224,6 @@ class Recorder(Outbox):
     def requests(self, visitor: str, limit: int = 8) -> list[PredictionRequest]:
         "The visitor's latest requests, newest first. Never raises."
         return latest_requests(self, to_visitor(visitor), max(0, limit)) if self.enabled else []
-
-# %% ../nbs/33_record.ipynb #35ed6111
-def uri_or_default(uri: str | None) -> str:
-    "`uri`, or `default_uri()` for None. Raises InputError if it is empty."
-    return default_uri() if uri is None else database_address(uri, "uri")
 
 # %% ../nbs/33_record.ipynb #776955a1
 def latest_requests(recorder: Outbox, visitor: str, limit: int) -> list[PredictionRequest]:
