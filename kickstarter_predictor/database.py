@@ -89,7 +89,7 @@ def database_uri(uri: str | None = None, source: str = "uri") -> str:
     return uri.strip()
 
 # %% ../nbs/31_database.ipynb #4755714f
-def database_url(uri: str) -> sa.URL:
+def database_url(uri: str | sa.URL) -> sa.URL:
     "The address `uri` with a driver; InputError, without repeating the address, if it is none."
     try:
         url = sa.make_url(uri)
@@ -119,7 +119,7 @@ class TableError(InputError):
     statements in the message."""
 
 # %% ../nbs/31_database.ipynb #4ac4d2e2
-def database_error(error: Exception, uri: str) -> str:
+def database_error(error: Exception, uri: str | sa.URL) -> str:
     "Why the database cannot be used, in one line, without the password of `uri`."
     text = str(getattr(error, "orig", None) or error)
     text = re.split(r"\bDETAIL:|\bCONTEXT:", text)[0]  # where PostgreSQL repeats the row

@@ -235,25 +235,21 @@ def lock(file: BinaryIO) -> bool:
         return False
 
 # %% ../nbs/32_spool.ipynb #95b5423a
-def _free_bytes(spool) -> int:
-    "How many bytes may be added to the folder of `spool`. Raises OSError without any."
-    if not spool.folder:
+def _create_file(folder: Path | None, max_bytes: int) -> tuple[BinaryIO, Path, int]:
+    """(a new file in `folder`, which other processes see only once it is locked, its path, how many
+    bytes may be added to the folder). Raises OSError without a folder or room."""
+    if not folder:
         raise OSError("no folder")
-    private_folder(spool.folder)
-    free = spool.max_bytes - sum(p.stat().st_size for p in spool.folder.iterdir())
-    if free < 0:
+    private_folder(folder)
+    free_bytes = max_bytes - sum(p.stat().st_size for p in folder.iterdir())
+    if free_bytes < 0:
         raise OSError("the spool is full")
-    return free
-
-
-def _create_locked(folder: Path) -> tuple[BinaryIO, Path]:
-    "A new file of a spool, which other processes see only once it is locked."
     path = folder / f"{uuid.uuid4().hex}.jsonl"
     new = path.with_suffix(".new")
     file = private_file(new, os.O_EXCL)
     lock(file)
     new.rename(path)
-    return file, path
+    return file, path, free_bytes
 
 # %% ../nbs/32_spool.ipynb #7fa0df19
 def _discard(file: BinaryIO | None, path: Path | None) -> None:
@@ -281,8 +277,8 @@ class Spool:
         "Append `rows`; whether they are in the file."
         try:
             if not self.file:
-                self.free_bytes = _free_bytes(self)
-                self.file, self.path = _create_locked(self.folder)
+                new = _create_file(self.folder, self.max_bytes)
+                self.file, self.path, self.free_bytes = new
             text = b"".join(b"\n" + to_line(r) for r in rows)  # a torn line spoils no other
             self.free_bytes -= len(text)
             return self.free_bytes >= 0 and self.file.write(text) == len(text)
@@ -369,7 +365,7 @@ class Queue:
 def refuse(queue: Queue, reasons: Mapping[str, str]) -> None:
     """Note why the database refuses rows of `queue`; the oldest beyond a tenth of the queue are set
     aside, so that others find room."""
-    refused = {**queue.refused, **reasons}
+    refused = queue.refused | reasons
     queue.refused = {i: reason for i, reason in refused.items() if i in queue.rows}
     n = max(0, len(queue.refused) - max(1, queue.max_rows // 10))
     surplus = dict(islice(queue.refused.items(), n))
@@ -416,8 +412,8 @@ def probe(engine: sa.Engine) -> None:
         raise
 
 # %% ../nbs/32_spool.ipynb #46019d85
-def write_each(engine: sa.Engine, rows: list[dict]) -> dict[str, Exception]:
-    """{id: error} of those of `rows` that the database refuses though it takes others; the rest are
+def write_each(engine: sa.Engine, rows: list[dict]) -> dict[str, str]:
+    """{id: reason} of those of `rows` that the database refuses though it takes others; the rest are
     stored. Raises the error if it takes none."""
     try:
         write(engine, rows)
@@ -430,41 +426,35 @@ def write_each(engine: sa.Engine, rows: list[dict]) -> dict[str, Exception]:
             raise
         probe(engine)
         if len(rows) == 1:
-            return {rows[0]["id"]: e}
+            return {rows[0]["id"]: database_error(e, engine.url)}
     half = len(rows) // 2
     return write_each(engine, rows[:half]) | write_each(engine, rows[half:])
 
 # %% ../nbs/32_spool.ipynb #567d2209
-def _write_lines(
-    database: Database, spool: Spool, lines: list[tuple[bytes, int]]
-) -> tuple[list[dict], dict[str, str], bool]:
-    """Write the rows in `lines` and set aside what is no row: the rows that the database refuses,
-    {id: reason}, and whether all could be set aside."""
-    rows, rejected = [], []
-    for line, length in lines:
+def _parsed(file: BinaryIO, rejected: list[tuple[bytes, str]]) -> Iterator[dict]:
+    "The rows in `file`; (line, reason) of what is no row goes to `rejected`."
+    for line, length in read_lines(file):
         try:
-            rows.append(parse_row(line, length))
+            yield parse_row(line, length)
         except ValueError as e:
             rejected.append((line, str(e)))
-    errors = database.use(lambda engine: write_each(engine, rows))
-    reasons = {i: database_error(e, database.uri) for i, e in errors.items()}
-    done = not rejected or spool.aside.add(rejected)
+
+# %% ../nbs/32_spool.ipynb #f6918368
+def _recover_file(database: Database, spool: Spool, file: BinaryIO) -> dict[str, str]:
+    "`recover` one file, and remove it; the rows that the database refuses move to another."
+    rejected, refused, reasons, rest = [], [], {}, Spool(spool.folder)
+    rows = _parsed(file, rejected)
+    while batch := list(islice(rows, 500)):
+        new = database.use(lambda engine: write_each(engine, batch))
+        refused, reasons = refused + [r for r in batch if r["id"] in new], reasons | new
     if rejected:
         log.warning(
             "%d lines of the spool are no requests and were set aside: %s", len(rejected),
             rejected[0][1]
         )
-    return [r for r in rows if r["id"] in errors], reasons, done
-
-# %% ../nbs/32_spool.ipynb #f6918368
-def _recover_file(database: Database, spool: Spool, file: BinaryIO) -> dict[str, str]:
-    lines, reasons, refused, done = read_lines(file), {}, [], True
-    while batch := list(islice(lines, 500)):
-        rows, new, all_aside = _write_lines(database, spool, batch)
-        refused, reasons, done = refused + rows, reasons | new, done and all_aside
-    rest = Spool(spool.folder)
     with suppress(OSError):
-        if done and (not refused or rest.add(refused)):
+        all_aside = not rejected or spool.aside.add(rejected)
+        if all_aside and (not refused or rest.add(refused)):
             os.unlink(file.name)
     rest.close()
     return reasons
@@ -519,19 +509,20 @@ class Writer:
                 self.database.disconnect()
 
 # %% ../nbs/32_spool.ipynb #74a8e042
-def _attempt(writer: Writer, rows: list[dict], retry: bool) -> dict[str, Exception] | None:
-    "{id: error} of those of `rows` that the database refuses; None if it is away."
+def _attempt(writer: Writer, rows: list[dict], retry: bool) -> tuple[set[str], dict[str, str]]:
+    """(ids of those of `rows` that are written, {id: reason} of those that the database refuses);
+    neither if it is away."""
     database = writer.database
     try:
         database.use(lambda e: None)
         if retry or writer.reason or not writer.tried:
             writer.leftovers = recover(database, writer.queue.spool)
-        errors = database.use(lambda e: write_each(e, rows))
+        reasons = database.use(lambda e: write_each(e, rows))
         writer.reason = None
-        return errors
+        return {r["id"] for r in rows} - reasons.keys(), reasons
     except Exception as e:
         writer.set_away(e)
-        return None
+        return set(), {}
 
 # %% ../nbs/32_spool.ipynb #d488917f
 def store(writer: Writer, retry: bool) -> None:
@@ -541,10 +532,8 @@ def store(writer: Writer, retry: bool) -> None:
     with writer.database.lock:
         with queue.changed:
             rows = [r for i, r in queue.rows.items() if retry or i not in queue.refused]
-        errors = _attempt(writer, rows, retry)
+        written, reasons = _attempt(writer, rows, retry)
     writer.tried = True
-    written = set() if errors is None else {r["id"] for r in rows} - errors.keys()
-    reasons = {i: database_error(e, writer.database.uri) for i, e in (errors or {}).items()}
     if new := [reason for i, reason in reasons.items() if i not in queue.refused]:
         log.warning("the database refuses %d requests, which stay queued: %s", len(new), new[0])
     with queue.changed:
