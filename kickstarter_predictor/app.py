@@ -6,8 +6,8 @@
 __all__ = ['HEADERS', 'FILES', 'MESSAGES', 'ERROR_PAGE', 'log', 'CARD_PAGE', 'BOUNDS', 'PORT_ERRORS', 'SHORT', 'FILES_A_VISITOR',
            'host_name', 'is_address', 'answers_to', 'Guarded', 'Missing', 'Health', 'Files', 'Page', 'card_page',
            'Card', 'Bridge', 'LimitedSocket', 'Channel', 'Server', 'listening', 'Maker', 'start_kernel', 'handlers',
-           'App', 'short_folder', 'open_files', 'bounded', 'tornado_settings', 'configuration', 'allowed_limits',
-           'serving', 'serve', 'parser', 'main']
+           'App', 'short_folder', 'open_files', 'bounded', 'configuration', 'allowed_limits', 'serving', 'serve',
+           'parser', 'main']
 
 # %% ../nbs/36_app.ipynb #a043fc90
 import signal
@@ -381,8 +381,8 @@ class Maker(Voila):
         return kernel in self.kernel_manager and await self.kernel_manager.is_alive(kernel)
 
 # %% ../nbs/36_app.ipynb #4201f154
-async def start_kernel(maker: Maker) -> tuple[str, str]:
-    "(id of a new kernel, the page that it made). Raises what kept it from making one."
+async def start_kernel(maker: Maker) -> VisitorSession:
+    "A session: a new kernel, and the page that it made. Raises what kept it from making one."
     renderer, manager = maker.renderer(), maker.kernel_manager
     await renderer.initialize()
     name = renderer.notebook.metadata.kernelspec.name
@@ -397,7 +397,7 @@ async def start_kernel(maker: Maker) -> tuple[str, str]:
         html = await renderer.generate_content_str(kernel, manager.get_kernel(kernel))
         if 'id="form"' not in html:
             raise RuntimeError("its page shows no form; does page/app.ipynb run?")
-        return kernel, html
+        return VisitorSession(kernel, html)
     except BaseException:
         with suppress(Exception):
             await maker.stop_kernel(await launch, now=True)
@@ -483,28 +483,20 @@ def bounded(limits: Limits, files: int) -> Limits:
     visitors = min(limits.visitors, max(1, kernels - limits.pool))
     return replace(limits, connections=connections, visitors=visitors)
 
-# %% ../nbs/36_app.ipynb #d7753e28
-def tornado_settings(limits: Limits, hosts: Callable[[str], bool]) -> dict:
-    "The settings of the server, which answers to `hosts`."
-    return {
-        "limits": limits,
-        "answers_to": hosts,
-        "default_handler_class": Missing,
-        # our errors are logged where they happen, requests by the proxy
-        "log_function": lambda handler: None,
-        "websocket_max_message_size": limits.message,
-        "websocket_ping_interval": limits.ping,
-        "websocket_ping_timeout": limits.pong,
-    }
-
 # %% ../nbs/36_app.ipynb #193b86a1
 def configuration(
     host: str, port: int, base_url: str, limits: Limits, hosts: Callable[[str], bool]
 ) -> Config:
     "Voila's configuration for the page, which answers to `hosts`."
+    tornado = {
+        "limits": limits, "answers_to": hosts, "default_handler_class": Missing,
+        # our errors are logged where they happen, requests by the proxy
+        "log_function": lambda handler: None, "websocket_max_message_size": limits.message,
+        "websocket_ping_interval": limits.ping, "websocket_ping_timeout": limits.pong,
+    }
     voila = {
         "ip": host, "port": port, "base_url": base_url, "open_browser": False,
-        "tornado_settings": tornado_settings(limits, hosts)
+        "tornado_settings": tornado
     }
     page = {"template": "page", "show_tracebacks": False, "strip_sources": True}
     kernels = {"transport": "ipc", "autorestart": False}

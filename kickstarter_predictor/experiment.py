@@ -237,11 +237,11 @@ def simulated_log(
 
 # %% ../nbs/40_experiment.ipynb #ebe195d8
 def with_predictions(
-    campaigns: pd.DataFrame, model: Path | str, n: int = 2000
+    campaigns: pd.DataFrame, model: Path | str
 ) -> tuple[pd.DataFrame, np.ndarray]:
-    """(the first `n` of `campaigns` by id, without those that the form would refuse; the
+    """(the first 2,000 of `campaigns` by id, without those that the form would refuse; the
     probabilities that `model` predicts for them)."""
-    some = campaigns.sort_values("id", ignore_index=True).head(n)
+    some = campaigns.sort_values("id", ignore_index=True).head(2000)
     inputs = [f for f in Campaign.model_fields if f in some]
     some = some[answerable(some[inputs])]
     return some, predict_many(some[inputs], load_predictor(model))["probability"].to_numpy()
@@ -331,17 +331,15 @@ def looks(
     }).reset_index()
 
 # %% ../nbs/40_experiment.ipynb #887ff9b9
-def subgroup_effects(
-    visitors: pd.DataFrame, by: str = "stratum", min_rows: int = 30
-) -> pd.DataFrame:
-    """`effect` within each value of `by` that has `min_rows` visitors an arm: n, rates of both
+def subgroup_effects(visitors: pd.DataFrame, min_rows: int = 30) -> pd.DataFrame:
+    """`effect` within each stratum that has `min_rows` visitors an arm: n, rates of both
     arms, difference, interval, p, and p by Holm's correction."""
     table = []
-    for group, v in visitors.groupby(by):
+    for stratum, v in visitors.groupby("stratum"):
         e = effect(v["arm"] == "treatment", v["success"])
         if min(e.n) >= min_rows:
-            table.append((group, sum(e.n), *e.shares, e.difference, e.low, e.high, e.p))
-    columns = [by, "n", *ARMS, "difference", "low", "high", "p"]
+            table.append((stratum, sum(e.n), *e.shares, e.difference, e.low, e.high, e.p))
+    columns = ["stratum", "n", *ARMS, "difference", "low", "high", "p"]
     table = pd.DataFrame(table, columns=columns)
     return table.assign(p_holm=holm(table["p"]))
 

@@ -146,7 +146,7 @@ class VisitorSession:
 
 # %% ../nbs/35_kernels.ipynb #17509a97
 class Starter:
-    """Starts kernels by `start() -> (kernel, html)`; `stop(kernel)` ends one, `alive(kernel)` tells
+    """Starts kernels by `start() -> VisitorSession`; `stop(kernel)` ends one, `alive(kernel)` tells
     whether it lives. All three are coroutines."""
 
     def __init__(self, start: Callable, stop: Callable, alive: Callable, limits: Limits):
@@ -156,13 +156,10 @@ class Starter:
 
     def begin(self) -> asyncio.Task:
         "The task of a kernel that starts; its result is a VisitorSession."
-        task = asyncio.create_task(self._session())
+        task = asyncio.create_task(self.start())
         self.starting.add(task)
         task.add_done_callback(self._started)
         return task
-
-    async def _session(self) -> VisitorSession:
-        return VisitorSession(*await self.start())
 
     def _started(self, task):
         self.starting.discard(task)

@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['LETTER', 'MAX_RARITY', 'EDIT', 'MAX_EDITS', 'WHOLE', 'CUT', 'PART', 'PUNCTUAL', 'LAUNCH_SCALE', 'SAME_COUNTRY',
-           'SAME_CATEGORY', 'SAME_PARENT', 'OTHER_EDITION', 'REQUEST_FIELDS', 'MAX_GAP', 'ENDED', 'CHUNK', 'SPAN',
-           'PRIOR', 'Name', 'plain_words', 'folded', 'to_name', 'rarities', 'summed_bits', 'name_bits', 'other_words',
-           'Rules', 'level_bits', 'launch_bits', 'target', 'similar', 'to_days', 'number_campaigns', 'to_request_table',
-           'read_snapshots', 'wanted_projects', 'head', 'nearest', 'country_bits', 'category_bits', 'weigh_pairs',
-           'rank_pairs', 'Verdict', 'creator_number', 'linked', 'verdict_by_link', 'verdicts_by_name',
+           'SAME_CATEGORY', 'SAME_PARENT', 'OTHER_EDITION', 'Days', 'Fraction', 'REQUEST_FIELDS', 'MAX_GAP', 'ENDED',
+           'CHUNK', 'SPAN', 'PRIOR', 'Name', 'plain_words', 'folded', 'to_name', 'rarities', 'summed_bits', 'name_bits',
+           'other_words', 'Rules', 'level_bits', 'launch_bits', 'target', 'similar', 'to_days', 'number_campaigns',
+           'to_request_table', 'read_snapshots', 'wanted_projects', 'head', 'nearest', 'country_bits', 'category_bits',
+           'weigh_pairs', 'rank_pairs', 'Verdict', 'creator_number', 'linked', 'verdict_by_link', 'verdicts_by_name',
            'match_campaigns']
 
 # %% ../nbs/37_matching.ipynb #e959d677
@@ -17,10 +17,11 @@ from collections import Counter, defaultdict
 from datetime import timedelta
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Callable, Iterable, Mapping, NamedTuple, Sequence
+from typing import Annotated, Callable, Iterable, Mapping, NamedTuple, Sequence
 
 import numpy as np, pandas as pd, pyarrow.parquet as pq
 from anyascii import anyascii
+from pydantic import Field
 from rapidfuzz import fuzz, process
 from rapidfuzz.distance import Levenshtein
 
@@ -183,16 +184,20 @@ SAME_COUNTRY, SAME_CATEGORY, SAME_PARENT = 0.9, 0.75, 0.93
 OTHER_EDITION = -12.0  # bits; a project of another edition is never accepted
 
 
+Days, Fraction = Annotated[float, Field(ge=0, le=1000)], Annotated[float, Field(gt=0, lt=1)]
+
+
 class Rules(NamedTuple):
     """When a project is accepted as the campaign of a request; the section `outcomes` of
     params.yaml."""
 
-    early_days: float = 30  # a launch that much before the planned day is still a candidate
-    late_days: float = 90
-    accept: float = 0.99  # probability from which a project is accepted
-    margin: float = 6  # bits by which the next project must stay behind
-    listed: float = 0.05  # probability from which a project that is not accepted is listed
-    candidates: int = 10  # most similar names of the window that are compared, for each request
+    early_days: Days = 30  # a launch that much before the planned day is still a candidate
+    late_days: Days = 90
+    accept: Fraction = 0.99  # probability from which a project is accepted
+    margin: Annotated[float, Field(ge=0)] = 6  # bits by which the next project must stay behind
+    listed: Fraction = 0.05  # probability from which a project that is not accepted is listed
+    # most similar names of the window that are compared, for each request
+    candidates: Annotated[int, Field(ge=2, le=1000)] = 10
 
 # %% ../nbs/37_matching.ipynb #0083c9b1
 def level_bits(
@@ -290,7 +295,7 @@ def read_snapshots(snapshots: Sequence[str | Path], out: Path, quiet: bool = Fal
         for i, source in enumerate(map(Path, snapshots)):
             # the names of folders may tell the day of a crawl
             for path in snapshot_files(source)[0]:
-                place = Path(tmp) / "all" / str(i) / path.absolute().relative_to(
+                place = Path(tmp) / "all" / f"{i:06}" / path.absolute().relative_to(
                     source.absolute().parent
                 )
                 place.parent.mkdir(parents=True, exist_ok=True)

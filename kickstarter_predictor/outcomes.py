@@ -4,18 +4,16 @@
 
 # %% auto #0
 __all__ = ['DAMAGE', 'near_duplicate', 'simulated_request', 'Simulated', 'simulated', 'wilson_interval', 'judged', 'figures',
-           'changes', 'listing', 'to_markdown', 'to_csv', 'Run', 'match', 'update', 'summary', 'limits',
-           'rules_in_force', 'main']
+           'changes', 'listing', 'to_markdown', 'to_csv', 'Run', 'match', 'update', 'summary', 'rules_in_force', 'main']
 
 # %% ../nbs/38_outcomes.ipynb #c9435725
-import argparse, csv, io, re, sys, tempfile, unicodedata
+import argparse, re, sys, tempfile, unicodedata
 from collections import Counter
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Annotated, Callable, Iterable, Mapping, NamedTuple, Sequence
+from typing import Callable, Iterable, Mapping, NamedTuple, Sequence, get_type_hints
 
 import numpy as np, pandas as pd
-from pydantic import Field
 
 from kickstarter_predictor.core import (
     InputError, atomic, check_params, command, is_command, output, sections,
@@ -141,11 +139,10 @@ def _near_duplicates(chosen: pd.DataFrame, projects: pd.DataFrame, rng) -> pd.Da
 
 # %% ../nbs/38_outcomes.ipynb #cd340744
 def simulated(
-    projects: pd.DataFrame, n: int, absent: int, seed: int, rules: Rules = Rules(),
-    near_duplicates: float = 0.1
+    projects: pd.DataFrame, n: int, absent: int, seed: int, rules: Rules = Rules()
 ) -> Simulated:
-    """Requests about `n` of the `projects`, and about `absent` others that are taken out; for the
-    fraction `near_duplicates` of both, a near-duplicate is put in."""
+    """Requests about `n` of the `projects`, and about `absent` others that are taken out; for a
+    tenth of both, a near-duplicate is put in."""
     rng = np.random.default_rng(seed)
     named = projects[projects["name"].map(clean_text, na_action="ignore").fillna("").ne("")]
     chosen = named.iloc[rng.permutation(len(named))[: n + absent]]
@@ -153,7 +150,7 @@ def simulated(
     requests = [
         simulated_request(p, kind, rng, rules) for p, kind in zip(chosen.itertuples(), kinds)
     ]
-    added = _near_duplicates(chosen[rng.random(n + absent) < near_duplicates], projects, rng)
+    added = _near_duplicates(chosen[rng.random(n + absent) < 0.1], projects, rng)
     snapshot = pd.concat([projects.drop(chosen.index[n:]), added], ignore_index=True)
     ids = chosen["id"].astype("Int64").where(np.arange(n + absent) < n).to_numpy()
     truth = pd.DataFrame({"id": [r["id"] for r in requests], "damage": kinds, "project": ids})
@@ -260,10 +257,10 @@ def listing(
             verdict.why
         )
         for i, probability in verdict.candidates or [(None, None)]:
-            p, details = known.loc[i] if i in known.index else None, (None,) * 4
-            if p is not None:
-                where = f"{p['country']}, {p['category']}"
-                details = p["name"], day(p["day"]), p["state"], where
+            details = (None,) * 4
+            if i in known.index:
+                p = known.loc[i]
+                details = p["name"], day(p["day"]), p["state"], f"{p['country']}, {p['category']}"
             rows.append((*about, i, probability, *details))
     return pd.DataFrame(rows, columns=_LISTED).astype({"project_id": "Int64"})
 
@@ -285,12 +282,8 @@ def to_markdown(listed: pd.DataFrame) -> str:
 # %% ../nbs/38_outcomes.ipynb #1c8a77b7
 def to_csv(listed: pd.DataFrame) -> str:
     "`listed` as CSV; a cell that a spreadsheet would compute is marked as text."
-    out = io.StringIO()
-    write = csv.writer(out, lineterminator="\n").writerow
-    write(listed.columns)
-    for row in listed.itertuples(index=False):
-        write([f"'{v}" if v[:1] in tuple("=+-@") else v for v in map(_cell, row)])
-    return out.getvalue()
+    as_text = lambda cell: f"'{cell}" if cell.startswith(("=", "+", "-", "@")) else cell
+    return listed.astype(object).map(_cell).map(as_text).to_csv(index=False, lineterminator="\n")
 
 # %% ../nbs/38_outcomes.ipynb #50113ba2
 class Run(NamedTuple):
@@ -355,16 +348,6 @@ def summary(run: Run, dry: bool = False) -> str:
         "there. {ended:,} campaigns have ended; {written:,} rows {verb} written."
     ).format(**run.counts, verb="would be" if dry else "were")
 
-# %% ../nbs/38_outcomes.ipynb #ee81b147
-def limits() -> dict:
-    "The types and ranges of `Rules`."
-    fraction, days = Annotated[float, Field(gt=0, lt=1)], Annotated[float, Field(ge=0, le=1000)]
-    return {
-        "early_days": days, "late_days": days, "accept": fraction,
-        "margin": Annotated[float, Field(ge=0)], "listed": fraction,
-        "candidates": Annotated[int, Field(ge=2, le=1000)],
-    }
-
 # %% ../nbs/38_outcomes.ipynb #9f44c0ff
 def rules_in_force() -> Rules:
     "The section `outcomes` of params.yaml; the defaults where there is no checkout."
@@ -375,7 +358,7 @@ def rules_in_force() -> Rules:
             return Rules()
         raise
     own = {name: value for name, value in values.items() if name in Rules._fields}
-    return Rules(**check_params("outcomes", own, limits()))
+    return Rules(**check_params("outcomes", own, get_type_hints(Rules, include_extras=True)))
 
 # %% ../nbs/38_outcomes.ipynb #c5e56473
 def _parser() -> argparse.ArgumentParser:
