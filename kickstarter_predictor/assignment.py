@@ -10,7 +10,7 @@ import hashlib, os
 from typing import Callable
 
 from .core import InputError, param
-from .record import switched_on
+from .record import OFF, switched_on
 
 ARMS = ("control", "treatment")
 
@@ -37,7 +37,7 @@ def assigner() -> Callable[[str, str], tuple[str, str]] | None:
     except InputError:  # no checkout, but the library alone
         enabled, plan = False, DEFAULT_PLAN
     if setting := os.environ.get("KICKSTARTER_EXPERIMENT", "").strip().lower():
-        enabled = setting not in ("off", "0", "no", "false")
+        enabled = setting not in OFF
     if not (enabled and switched_on()):
         return None
     name, salt, treatment_fraction = plan

@@ -428,19 +428,17 @@ def adjustment_trials(
     }
 
 # %% ../nbs/40_experiment.ipynb #27b3b6e4
-def confounding_bias(
-    use: float, trials: int, n: int = 2000, baseline: float = 0.4, seed: int = 0
-) -> dict[str, float]:
-    """Mean difference in success, and how often it is significant, over `trials` of `n` creators
+def confounding_bias(use: float, trials: int, seed: int = 0) -> dict[str, float]:
+    """Mean difference in success, and how often it is significant, over `trials` of 2,000 creators
     with a tool that has no effect: users against non-users, and randomised.
 
     A standard deviation of preparation multiplies the odds of success by e, and those of using the
     tool by e**`use`."""
     rng = np.random.default_rng(seed)
-    preparation = rng.standard_normal((trials, n))
+    preparation = rng.standard_normal((trials, 2000))
     success, uses, treated = (
-        rng.random((trials, n)) < probability
-        for probability in (expit(logit(baseline) + preparation), expit(use * preparation), 0.5)
+        rng.random(preparation.shape) < probability
+        for probability in (expit(logit(0.4) + preparation), expit(use * preparation), 0.5)
     )
     table = {"use": use}
     for name, t in (("users", uses), ("randomised", treated)):

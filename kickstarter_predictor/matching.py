@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['LETTER', 'MAX_RARITY', 'EDIT', 'MAX_EDITS', 'WHOLE', 'CUT', 'PART', 'PUNCTUAL', 'LAUNCH_SCALE', 'SAME_COUNTRY',
-           'SAME_CATEGORY', 'SAME_PARENT', 'OTHER_EDITION', 'Days', 'Fraction', 'REQUEST_FIELDS', 'MAX_GAP', 'ENDED',
-           'CHUNK', 'SPAN', 'PRIOR', 'Name', 'plain_words', 'folded', 'to_name', 'rarities', 'summed_bits', 'name_bits',
-           'other_words', 'Rules', 'level_bits', 'launch_bits', 'target', 'similar', 'to_days', 'number_campaigns',
+           'SAME_CATEGORY', 'SAME_PARENT', 'OTHER_EDITION', 'REQUEST_FIELDS', 'MAX_GAP', 'ENDED', 'CHUNK', 'SPAN',
+           'PRIOR', 'Name', 'plain_words', 'folded', 'to_name', 'rarities', 'summed_bits', 'name_bits', 'other_words',
+           'Rules', 'level_bits', 'launch_bits', 'target', 'similar', 'unix_days', 'number_campaigns',
            'to_request_table', 'read_snapshots', 'wanted_projects', 'head', 'nearest', 'country_bits', 'category_bits',
            'weigh_pairs', 'rank_pairs', 'Verdict', 'creator_number', 'linked', 'verdict_by_link', 'verdicts_by_name',
            'match_campaigns']
@@ -184,18 +184,18 @@ SAME_COUNTRY, SAME_CATEGORY, SAME_PARENT = 0.9, 0.75, 0.93
 OTHER_EDITION = -12.0  # bits; a project of another edition is never accepted
 
 
-Days, Fraction = Annotated[float, Field(ge=0, le=1000)], Annotated[float, Field(gt=0, lt=1)]
+_Days, _Fraction = Annotated[float, Field(ge=0, le=1000)], Annotated[float, Field(gt=0, lt=1)]
 
 
 class Rules(NamedTuple):
     """When a project is accepted as the campaign of a request; the section `outcomes` of
     params.yaml."""
 
-    early_days: Days = 30  # a launch that much before the planned day is still a candidate
-    late_days: Days = 90
-    accept: Fraction = 0.99  # probability from which a project is accepted
+    early_days: _Days = 30  # a launch that much before the planned day is still a candidate
+    late_days: _Days = 90
+    accept: _Fraction = 0.99  # probability from which a project is accepted
     margin: Annotated[float, Field(ge=0)] = 6  # bits by which the next project must stay behind
-    listed: Fraction = 0.05  # probability from which a project that is not accepted is listed
+    listed: _Fraction = 0.05  # probability from which a project that is not accepted is listed
     # most similar names of the window that are compared, for each request
     candidates: Annotated[int, Field(ge=2, le=1000)] = 10
 
@@ -240,7 +240,7 @@ def similar(a: Name, b: Name) -> bool:
     return max(fuzz.ratio(short, long), fuzz.ratio(short, beginning)) >= 80
 
 # %% ../nbs/37_matching.ipynb #77abb4e6
-def to_days(times: pd.Series) -> np.ndarray:
+def unix_days(times: pd.Series) -> np.ndarray:
     "Days since 1970."
     return (pd.to_datetime(times, utc=True).dt.as_unit("s").astype("int64") // 86_400).to_numpy()
 
@@ -277,7 +277,7 @@ def to_request_table(recorded: Iterable[Mapping]) -> pd.DataFrame:
     texts = ["name", "country", "category", "parent"]
     table[texts] = table[texts].fillna("")
     table["target"] = table["link"].map(target)
-    table["day"] = to_days(table["launched_at"].fillna(table["asked_at"]))
+    table["day"] = unix_days(table["launched_at"].fillna(table["asked_at"]))
     return table.assign(campaign=number_campaigns(table))
 
 # %% ../nbs/37_matching.ipynb #003561c0
@@ -323,7 +323,7 @@ def wanted_projects(path: Path, requests: pd.DataFrame, rules: Rules) -> pd.Data
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(20_000, columns=_COLUMNS):
             part = batch.to_pandas()
-            part = part.assign(day=to_days(part["launched_at"]), slug=part["slug"].str.lower())
+            part = part.assign(day=unix_days(part["launched_at"]), slug=part["slug"].str.lower())
             wanted = part["day"].isin(days) | part["id"].isin(ids) | part["slug"].isin(slugs)
             parts.append(part[wanted])
     kept = pd.concat(parts).sort_values(["day", "id"], ignore_index=True)

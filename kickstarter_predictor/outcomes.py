@@ -199,7 +199,7 @@ def judged(simulation: Simulated, rules: Rules = Rules()) -> pd.DataFrame:
 def figures(judged: pd.DataFrame) -> dict:
     "Precision and recall of some requests with their intervals, and what became of the rest."
     accepted, there = judged["accepted"].notna(), judged["project"].notna()
-    doubt, right = judged["how"].eq("doubt"), (judged["right"] & judged["accepted"].notna()).sum()
+    doubt, right = judged["how"].eq("doubt"), (judged["right"] & accepted).sum()
     return {
         "requests": len(judged),
         "precision": wilson_interval(right, accepted.sum()),

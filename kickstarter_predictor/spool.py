@@ -6,7 +6,7 @@
 __all__ = ['log', 'MAX_LINE', 'SPOOL_FILE', 'RETRY_SECONDS', 'read_lines', 'row_error', 'parse_row', 'to_line', 'locked',
            'to_entry', 'read_entry', 'bounded_entries', 'Aside', 'rejected_row', 'entry_matches', 'private_folder',
            'lock', 'Spool', 'other_files', 'waiting_rows', 'Queue', 'refuse', 'foreign_column_ddl', 'probe',
-           'write_each', 'recover', 'Writer', 'store']
+           'write_each', 'recover', 'Writer', 'write_waiting']
 
 # %% ../nbs/32_spool.ipynb #525d60e1
 import json, logging, os, re, stat, uuid
@@ -501,7 +501,7 @@ class Writer:
         while not self.closed:
             with queue.changed:
                 seen, retry, queue.retry = queue.wakes, retry or queue.retry, False
-            store(self, retry)
+            write_waiting(self, retry)
             pause = min(60, 2 * pause) if self.reason else 1
             woken = lambda: self.closed or queue.wakes != seen
             retry = not queue.wait(woken, pause if self.reason else RETRY_SECONDS)
@@ -525,7 +525,7 @@ def _attempt(writer: Writer, rows: list[dict], retry: bool) -> tuple[set[str], d
         return set(), {}
 
 # %% ../nbs/32_spool.ipynb #d488917f
-def store(writer: Writer, retry: bool) -> None:
+def write_waiting(writer: Writer, retry: bool) -> None:
     """One attempt of `writer` to write all that waits; `retry`: what was refused or left by other
     processes, too."""
     queue = writer.queue
