@@ -6,9 +6,8 @@
 __all__ = ['FIRST_DAY', 'MOST_READ', 'KEYS', 'MOST_REASONS', 'CURVES', 'SORRY', 'log', 'ADVICE', 'COMPARED', 'MOST_LISTED',
            'NOT_DELETED', 'PAGE', 'categories', 'model_line', 'choices', 'clean_text', 'to_goal', 'to_days', 'to_date',
            'to_limited', 'one_of', 'to_subcategory', 'to_count', 'to_answer', 'to_project_address', 'rules',
-           'check_dates', 'check_past', 'check', 'as_campaign', 'shown_reasons', 'as_texts', 'tried', 'answer',
-           'answered', 'FormRequest', 'as_typed', 'to_form_request', 'as_fields', 'withheld', 'Arms', 'History', 'Form',
-           'reply']
+           'check_past', 'check', 'as_campaign', 'shown_reasons', 'as_texts', 'tried', 'answer', 'answered',
+           'FormRequest', 'as_typed', 'to_form_request', 'as_fields', 'withheld', 'Arms', 'History', 'Form', 'reply']
 
 # %% ../nbs/34_form.ipynb #b9553fb5
 import logging, re
@@ -128,7 +127,7 @@ def to_days(text: str) -> int:
     return int(text)
 
 # %% ../nbs/34_form.ipynb #e4f7c84c
-def to_date(text: str, earliest: date, latest: date, late: str = "That is too late") -> date:
+def to_date(text: str, latest: date, late: str = "That is too late") -> date:
     """The date that `text` states (2026-12-01). Raises ValueError, in words for the creator, which
     begin with `late` for one after `latest`."""
     if not re.fullmatch(r"\d{4,6}-\d\d-\d\d", text, re.ASCII):
@@ -138,8 +137,8 @@ def to_date(text: str, earliest: date, latest: date, late: str = "That is too la
         day = date.fromisoformat(text) if len(text) == 10 else date.max
     except ValueError:
         raise ValueError("The calendar has no such day: choose another date.") from None
-    if day < earliest:
-        raise ValueError(f"That is before Kickstarter began: choose {earliest} or later.")
+    if day < FIRST_DAY:
+        raise ValueError(f"That is before Kickstarter began: choose {FIRST_DAY} or later.")
     if day > latest:
         raise ValueError(f"{late}: choose {latest} or earlier.")
     return day
@@ -217,9 +216,11 @@ def to_project_address(value) -> str | None:
     return link and to_address(link)
 
 # %% ../nbs/34_form.ipynb #6d51351f
-def rules(offered: Mapping, parent, currency=None) -> dict[str, Callable]:
+def rules(offered: Mapping, today: date, parent, currency) -> dict[str, Callable]:
     "{field: its rule}: what turns typed input into a value, or raises ValueError."
     chosen = currency if currency in offered["currencies"] else None
+    launch = today + FARTHEST_LAUNCH, "That is too far ahead"
+    created = today, "That is yet to come"
     return {
         "name": lambda v: to_limited("name", v, NAME_LENGTH, True),
         "blurb": lambda v: to_limited("blurb", v, BLURB_LENGTH, False),
@@ -231,23 +232,9 @@ def rules(offered: Mapping, parent, currency=None) -> dict[str, Callable]:
         "country": lambda v: one_of(v, offered["countries"], "a country of the list"),
         **dict.fromkeys(PAST, lambda v: to_count(clean_text(v))),
         "video": to_answer, "staff_pick": to_answer, "link": to_project_address,
+        "launch": lambda v: to_date(clean_text(v), *launch),
+        "created": lambda v: to_date(clean_text(v), *created) if clean_text(v) else None,
     }
-
-# %% ../nbs/34_form.ipynb #c58e5c82
-def check_dates(fields: Mapping, today: date, errors: dict) -> dict:
-    "The dates `launch` and `created` of `fields`; what is wrong goes to `errors`."
-    dates = {}
-    ahead = today + FARTHEST_LAUNCH, "That is too far ahead"
-    for key, latest, late in (("launch", *ahead), ("created", today, "That is yet to come")):
-        try:
-            text = clean_text(fields.get(key))
-            if key == "launch" or text:
-                dates[key] = to_date(text, FIRST_DAY, latest, late)
-        except ValueError as e:
-            errors[key] = str(e)
-    if dates.get("created", date.min) > dates.get("launch", date.max):
-        errors["created"] = "That is after the launch: choose the day the project was begun."
-    return dates
 
 # %% ../nbs/34_form.ipynb #4542d4a6
 def check_past(values: Mapping, errors: dict) -> None:
@@ -272,15 +259,16 @@ def check(fields, offered: Mapping, today: date | None = None) -> tuple[dict, di
     by `choices`. Dates become dates, a goal a number; yes and no are booleans."""
     fields = fields if isinstance(fields, Mapping) else {}
     values, errors = {}, {}
-    rule_of = rules(offered, fields.get("parent"), fields.get("currency"))
-    for key, rule in rule_of.items():
+    chosen = fields.get("parent"), fields.get("currency")
+    for key, rule in rules(offered, today or local_day(None), *chosen).items():
         try:
             values[key] = rule(fields.get(key))
         except ValueError as e:
             errors[key] = str(e)
     check_past(values, errors)
-    dates = check_dates(fields, today or local_day(None), errors)
-    return values | dates, errors
+    if (values.get("created") or date.min) > values.get("launch", date.max):
+        errors["created"] = "That is after the launch: choose the day the project was begun."
+    return values, errors
 
 # %% ../nbs/34_form.ipynb #cdb72e03
 def as_campaign(values: Mapping) -> Campaign:

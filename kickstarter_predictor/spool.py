@@ -413,8 +413,8 @@ def probe(engine: sa.Engine) -> None:
 
 # %% ../nbs/32_spool.ipynb #46019d85
 def write_each(engine: sa.Engine, rows: list[dict]) -> dict[str, str]:
-    """{id: reason} of those of `rows` that the database refuses though it takes others; the rest are
-    stored. Raises the error if it takes none."""
+    """{id: reason} of those of `rows` that the database refuses though it takes others; the rest
+    are stored. Raises the error if it takes none."""
     try:
         write(engine, rows)
         return {}
