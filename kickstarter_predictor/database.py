@@ -467,6 +467,15 @@ class Database:
                 self._engine = None
                 raise
 
+    def use_or_explain(self, work: Callable, failure: str, advice: str = "try again later"):
+        "`use`; an error of the database as InputError: the `failure`, the reason, the `advice`."
+        try:
+            return self.use(work)
+        except InputError:
+            raise
+        except Exception as e:
+            raise InputError(f"{failure} ({database_error(e, self.uri)}); {advice}") from None
+
     def disconnect(self) -> None:
         "Close the connection; the next use opens one."
         with self.lock:

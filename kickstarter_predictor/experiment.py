@@ -15,7 +15,6 @@ from gsdesign.integration import h1, hupdate
 from scipy.optimize import brentq
 from scipy.special import expit, logit, ndtr, ndtri
 from scipy.stats import chisquare
-from sqlalchemy.exc import SQLAlchemyError
 from statsmodels.regression.linear_model import OLS
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import (
@@ -25,7 +24,7 @@ from statsmodels.tools.tools import add_constant
 
 from .campaign import Campaign, answerable
 from .core import InputError
-from .database import Database, database_error, database_uri, rows, write
+from .database import Database, database_uri, rows, write
 from .predict import load_predictor, predict_many
 from .assignment import ARMS, arm_of
 from .requests import REQUEST_COLUMNS, to_row
@@ -142,15 +141,11 @@ def read_log(uri: str | None = None) -> pd.DataFrame:
     """The table `campaigns` of the database `uri` (default: see `database_uri`), a row a
     request, oldest first; times in UTC. Raises InputError if the database is not available."""
     database = Database(database_uri(uri))
-    try:
-        recorded = database.use(lambda engine: list(rows(engine)))
-    except SQLAlchemyError as e:
-        raise InputError(
-            "SQLALCHEMY_DATABASE_URI: the database is away "
-            f"({database_error(e, database.uri)}); start it, or correct the address"
-        ) from None
-    finally:
-        database.disconnect()
+    recorded = database.use_or_explain(
+        lambda engine: list(rows(engine)), "SQLALCHEMY_DATABASE_URI: the database is away",
+        "start it, or correct the address"
+    )
+    database.disconnect()
     log = pd.DataFrame(recorded, columns=list(REQUEST_COLUMNS))
     times = [c for c, kind in REQUEST_COLUMNS.items() if kind is datetime]
     log = log.assign(**{c: pd.to_datetime(log[c], utc=True) for c in times})

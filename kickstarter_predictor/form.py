@@ -546,8 +546,7 @@ class Form(anywidget.AnyWidget):
         recorder = recorder or Recorder()
         self.arms = Arms(assign, recorder)
         self.kept = History(recorder, self.arms)
-        about = self.predictor.about
-        super().__init__(choices=choices(about), history=self.kept.storing())
+        super().__init__(choices=choices(self.predictor.about), history=self.kept.storing())
         answer(_WARM, self.predictor)  # so that the first visitor does not wait for what it loads
         self.observe(self._reply, "request")
 

@@ -10,6 +10,7 @@ __all__ = ['DAMAGE', 'near_duplicate', 'simulated_request', 'Simulated', 'simula
 import argparse, re, sys, tempfile, unicodedata
 from collections import Counter
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from pathlib import Path
 from typing import Callable, Iterable, Mapping, NamedTuple, Sequence, get_type_hints
 
@@ -24,7 +25,7 @@ from .storage import check_apart
 from .clean import clean_text
 from .requests import typed
 from kickstarter_predictor.database import (
-    Database, database_error, database_uri, rows, sqlite_file, store,
+    Database, database_uri, rows, sqlite_file, store,
 )
 from kickstarter_predictor.matching import (
     ENDED, REQUEST_FIELDS, Rules, Verdict, match_campaigns, plain_words, read_snapshots,
@@ -320,18 +321,7 @@ def update(
     requests are read), and unless `dry` write the result.
 
     Raises InputError, with the database as it was, if it is away."""
-
-    def use(work):
-        try:
-            return database.use(work)
-        except InputError:
-            raise
-        except Exception as e:
-            raise InputError(
-                "the database is away, nothing is written "
-                f"({database_error(e, database.uri)}); try again later"
-            ) from None
-
+    use = partial(database.use_or_explain, failure="the database is away, nothing is written")
     recorded = use(lambda engine: list(rows(engine, REQUEST_FIELDS)))
     path = projects() if callable(projects) else projects
     run = match(recorded, path, rules, now or datetime.now(timezone.utc))
