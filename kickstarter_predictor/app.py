@@ -364,13 +364,11 @@ class Maker(Voila):
 
     def renderer(self) -> NotebookRenderer:
         "What makes the page of a kernel."
-        names = (
-            "template_paths voila_configuration config_manager contents_manager "
-            "kernel_spec_manager base_url"
-        )
         return NotebookRenderer(
             notebook_path="app.ipynb", traitlet_config=self.config, page_config={},
-            **{name: getattr(self, name) for name in names.split()},
+            template_paths=self.template_paths, voila_configuration=self.voila_configuration,
+            config_manager=self.config_manager, contents_manager=self.contents_manager,
+            kernel_spec_manager=self.kernel_spec_manager, base_url=self.base_url,
         )
 
     async def stop_kernel(self, kernel: str, now: bool = False):

@@ -106,12 +106,10 @@ _CHANGED = [EDIT / 8, *(EDIT * n for n in range(1, MAX_EDITS + 1))]
 _PRIOR_FREQUENCY, _PRIOR_NAMES = 2.0**-12, 200
 
 
-def rarities(names: Iterable[Name]) -> Callable[[str], float]:
+def rarities(names: Sequence[Name]) -> Callable[[str], float]:
     """How rare a word is among `names`, in bits: the negative logarithm of the fraction of names
     that have it."""
-    counts, n = Counter(), 0
-    for n, name in enumerate(names, 1):
-        counts.update(set(name.words))
+    counts, n = Counter(word for name in names for word in set(name.words)), len(names)
 
     @cache
     def rarity(word: str) -> float:
