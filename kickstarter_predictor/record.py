@@ -263,15 +263,12 @@ def to_row_filter(visitor=None, before=None, dashes: str = "", id=None) -> RowFi
         raise InputError("forget: name a visitor, or a time before which to delete")
     if visitor is not None and not (isinstance(visitor, str) and visitor.strip()):
         raise InputError(f"{dashes}visitor = {visitor!r}: must be the id of a visitor")
-    visitor = None if visitor is None else to_visitor(visitor)
-    if before is None:
-        return RowFilter(visitor, id=id)
     until = to_time(before)
-    if until is None:
+    if before is not None and until is None:
         raise InputError(f"{dashes}before = {before!r}: must be a date such as 2026-12-01")
-    if until > datetime.now(timezone.utc):
+    if until and until > datetime.now(timezone.utc):
         raise InputError(f"{dashes}before = {before!r}: must not be in the future")
-    return RowFilter(visitor, until)
+    return RowFilter(None if visitor is None else to_visitor(visitor), until, id)
 
 # %% ../nbs/33_record.ipynb #cdb556b0
 class StoredCounts(NamedTuple):
