@@ -45,10 +45,10 @@ _NUMBERS = {
     ], 2)
     for w in row.split()
 }
-_SEQUELS = {
+_EDITIONS = _NUMBERS | {w: w for w in [
     "sequel", "prequel", "expansion", "expansions", "reprint", "reprinting", "relaunch",
     "relaunched", "reboot"
-}
+]}
 
 
 class Name(NamedTuple):
@@ -87,12 +87,10 @@ def folded(word: str) -> str:
 def to_name(text: str | None) -> Name:
     "`text` for comparison."
     words = plain_words(text or "")
-    numbers = (_NUMBERS.get(w) or (w if w in _SEQUELS else "") for w in words)
-    digits = (
-        d.lstrip("0") or "0" for w in words if not w.isalpha() for d in re.findall("[0-9]+", w)
-    )
+    numbers = [_EDITIONS[w] for w in words if w in _EDITIONS]
+    digits = [d.lstrip("0") or "0" for d in re.findall("[0-9]+", " ".join(words))]
     plain = tuple(map(folded, words))
-    return Name(plain, " ".join(plain), tuple(sorted([*filter(None, numbers), *digits])))
+    return Name(plain, " ".join(plain), tuple(sorted(numbers + digits)))
 
 # %% ../nbs/37_matching.ipynb #3bb3457c
 # bits: for a letter, up to the rarity of its word; and for the rarest word
