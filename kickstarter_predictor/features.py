@@ -215,7 +215,7 @@ def _fit_once(
     beside = design(levels_of(counted), data.X[counted][:, _BESIDE])
     return Encoder(
         _fit_rates(levels_of(rating), y[rating], prior), prior,
-        fit_texts(data.counts, y[counted], beside, seed, epochs, rows=at),
+        fit_texts(data.counts, y[counted], beside, at, seed, epochs),
         {"": float(np.median(goals))}
         | pd.Series(goals).groupby(data.levels["category"][rows]).median().to_dict()
     )

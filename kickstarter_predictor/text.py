@@ -13,17 +13,14 @@ from typing import Iterable, Mapping, Sequence
 
 import mmh3, numpy as np
 
+from .core import lazy
 from .inputs import CATEGORICAL
 
-from .core import lazy
-
-pd = lazy("pandas")
 sparse = lazy("scipy.sparse")
 
 # %% auto #0
-__all__ = ['pd', 'sparse', 'BITS', 'TEXTS', 'DAMPED', 'tokens', 'hashes', 'count', 'count_texts', 'damping', 'TextScore',
-           'token_weights', 'text_score', 'word_weights', 'one_hot', 'design', 'short', 'parts_of', 'stacked',
-           'fit_texts']
+__all__ = ['sparse', 'BITS', 'TEXTS', 'DAMPED', 'tokens', 'hashes', 'count', 'count_texts', 'damping', 'TextScore',
+           'token_weights', 'text_score', 'word_weights', 'design', 'short', 'parts_of', 'stacked', 'fit_texts']
 
 # %% ../nbs/22_text.ipynb #1e29addf
 _QUOTES = str.maketrans("‘’‚“”„«»", "\'\'\'\"\"\"\"\"")
@@ -49,13 +46,6 @@ def _pieces(word: str) -> bytes:
     word = f" {word} "
     return _packed([word[i : i + n] for n in (2, 3, 4) for i in range(len(word) - n + 1)])
 
-# %% ../nbs/22_text.ipynb #97148c8d
-def _within(block: bytes, parent: str | None) -> bytes:
-    "The hashes of the tokens in `block` within the category `parent`."
-    if not parent:
-        return b""
-    return (np.frombuffer(block, np.int32) ^ mmh3.hash(parent)).astype(np.int32).tobytes()
-
 # %% ../nbs/22_text.ipynb #df446c4c
 def hashes(text: str, parent: str | None = None) -> tuple[bytes, bytes, bytes]:
     """The hashes of the tokens of `text` as 32-bit integers with their signs: of its words and
@@ -64,18 +54,20 @@ def hashes(text: str, parent: str | None = None) -> tuple[bytes, bytes, bytes]:
     words = tokens(text)
     pairs = [f"{a} {b}" for a, b in pairwise(words)]
     blocks = _packed(words + pairs), b"".join(map(_pieces, words))
-    return *blocks, _within(b"".join(blocks), parent)
+    if not parent:
+        return *blocks, b""
+    within = np.frombuffer(b"".join(blocks), np.int32) ^ np.int32(mmh3.hash(parent))
+    return *blocks, within.tobytes()
 
 # %% ../nbs/22_text.ipynb #5cc0515c
-def _columns(blocks: Sequence[bytes], size: int) -> tuple[np.ndarray, list[int]]:
-    "(the columns of the hashes in `blocks` in a vocabulary of `size`, the hashes of each block)."
-    columns = np.abs(np.frombuffer(b"".join(blocks), np.int32)).view(np.uint32) % size
-    return columns, [len(block) // 4 for block in blocks]
+def _columns(block: bytes, size: int) -> np.ndarray:
+    "The column of each of the hashes in `block` in a vocabulary of `size`."
+    return np.abs(np.frombuffer(block, np.int32)).view(np.uint32) % size
 
 # %% ../nbs/22_text.ipynb #ea8b09f0
 def _counted(blocks: Sequence[bytes], bits: int):
-    columns, n = _columns(blocks, 2**bits)
-    ones, ends = np.ones(len(columns), np.uint16), np.cumsum([0, *n])
+    columns = _columns(b"".join(blocks), 2**bits)
+    ones, ends = np.ones(len(columns), np.uint16), np.cumsum([0, *map(len, blocks)]) // 4
     m = sparse.csr_matrix((ones, columns.astype(np.int32), ends), (len(blocks), 2**bits))
     m.sum_duplicates()
     return m
@@ -144,8 +136,7 @@ def token_weights(score: TextScore, text: str, parent: str | None = None) -> lis
     `hashes`, in its order, and last what the bias adds. They sum to the score."""
     size, parts, factor = len(score.idf[0]), [], 1.0
     for i, block in enumerate(hashes(text, parent)):
-        columns, _ = _columns([block], size)
-        unique, at, n = np.unique(columns, return_inverse=True, return_counts=True)
+        unique, at, n = np.unique(_columns(block, size), return_inverse=True, return_counts=True)
         tf_idf = (1 + np.log(n)) * score.idf[i][unique]
         norm = math.sqrt(tf_idf @ tf_idf) or 1.0
         if i == 0 and score.damped:
@@ -176,34 +167,23 @@ def word_weights(score: TextScore, text: str, parent: str | None = None) -> list
     each[1:] += of_words[n:] / 2
     return list(zip(words, each.tolist()))
 
-# %% ../nbs/22_text.ipynb #18ea33f1
-def one_hot(columns: Sequence[np.ndarray], min_rows: int = 1):
-    """A 0/1 column for each value of each of `columns`, in order; values of fewer than `min_rows`
-    rows share the last one of theirs: sparse matrix with n rows.
-
-    As scikit-learn's OneHotEncoder(min_frequency=min_rows), in a seventh of its time."""
-    indices, width = [], 0
-    for column in columns:
-        value, names = pd.factorize(column, sort=True)
-        frequent = np.bincount(value, minlength=len(names)) >= min_rows
-        index = np.where(frequent, frequent.cumsum() - 1, frequent.sum())
-        indices.append(width + index[value])
-        width += min(frequent.sum() + 1, len(frequent))
-    n, k = len(indices[0]), len(indices)
-    ones, ends = np.ones(n * k, np.float32), np.arange(0, n * k + 1, k)
-    return sparse.csr_matrix((ones, np.column_stack(indices).ravel(), ends), (n, width))
-
 # %% ../nbs/22_text.ipynb #f9fbb3eb
 def design(levels: Mapping[str, Sequence[str]], X: np.ndarray):
     """The other features for a linear model: each column of `X` in ten quantile bins (missing is
     a bin of its own) and each of `levels`, with those of its source if they are there, one-hot:
     sparse matrix with n rows."""
+    from sklearn.preprocessing import OneHotEncoder  # here, since serving imports this module
+
     edges = lambda x: np.unique(np.nanquantile(x, np.arange(0.1, 1, 0.1)))
     used = [x for x in X.T if np.isfinite(x).any()]
     bins = [np.where(np.isnan(x), -1, np.searchsorted(edges(x), x)) for x in used]
     names = [*CATEGORICAL, *(c for c in levels if c.startswith("source"))]
-    categories = one_hot([np.asarray(levels[c], object) for c in names], min_rows=10)
-    return sparse.hstack([*([one_hot(bins) * 0.5] if bins else []), categories], format="csr")
+    categories = np.column_stack([np.asarray(levels[c], object) for c in names])
+    one_hot = OneHotEncoder(min_frequency=10, dtype=np.float32).fit_transform(categories)
+    if not bins:
+        return one_hot
+    binned = OneHotEncoder(dtype=np.float32).fit_transform(np.column_stack(bins))
+    return sparse.hstack([binned * 0.5, one_hot], format="csr")
 
 # %% ../nbs/22_text.ipynb #74c0c451
 def short(a: np.ndarray) -> np.ndarray:
@@ -231,12 +211,15 @@ def _idf(n_with: list[np.ndarray], n: int) -> list[np.ndarray]:
     return [short(np.log((1 + n) / (1 + a)) + 1) for a in n_with]
 
 # %% ../nbs/22_text.ipynb #56443325
-def _coefficients(A, y: np.ndarray, seed: int, epochs: int, penalty: float) -> np.ndarray:
+_PENALTY = 5.0  # L2, in campaigns
+
+
+def _coefficients(A, y: np.ndarray, seed: int, epochs: int) -> np.ndarray:
     "The coefficients of a logistic regression of `y` on sparse `A`."
     from sklearn.linear_model import SGDClassifier  # here, since serving imports this module
 
     regression = SGDClassifier(
-        loss="log_loss", alpha=penalty / len(y), average=True, max_iter=epochs, tol=None,
+        loss="log_loss", alpha=_PENALTY / len(y), average=True, max_iter=epochs, tol=None,
         random_state=seed
     )
     return regression.fit(A, y).coef_[0]
@@ -265,41 +248,39 @@ def _regression_matrix(
     """(TF-IDF of the `rows` of the texts in `idf`, beside `other`: a sparse matrix of the columns
     that more than two rows fill; which columns these are: bool array). `filled`: how many rows
     fill each."""
-    others = [] if other is None else [other]
     keep, parts = filled > 2, parts_of(rows, _ROWS)
     starts = np.cumsum([0, *map(len, parts)])
 
     def part_of(part, start):
         each = (_tf_idf([m[part] for m in counts[c]], weights) for c, weights in idf.items())
-        blocks = [*chain(*each), *(o[start : start + len(part)] for o in others)]
-        return sparse.hstack(blocks, format="csr")
+        return sparse.hstack([*chain(*each), other[start : start + len(part)]], format="csr")
 
     return stacked(map(part_of, parts, starts), len(rows), keep, int(filled.sum())), keep
 
 # %% ../nbs/22_text.ipynb #41956ea2
 def fit_texts(
-    counts: Mapping[str, list], y: np.ndarray, other=None, seed: int = 0, epochs: int = 8,
-    penalty: float = 5.0, rows: np.ndarray | None = None
+    counts: Mapping[str, list], y: np.ndarray, other, rows: np.ndarray, seed: int = 0,
+    epochs: int = 8
 ) -> dict[str, TextScore]:
     """A TextScore for each text of `counts` ({name: from `count`}) that at least 50 of its `rows`
-    (integers; default: all) have, net of the texts before it and of the features `other` (sparse),
-    fitted to the labels `y` in so many `epochs`; `y` and `other` are of these rows. The L2
-    `penalty` is in campaigns. A score is zero for the average text."""
-    rows, idf, scores = np.arange(len(y)) if rows is None else rows, {}, {}
+    (integers) have, net of the texts before it and of the features `other` (sparse), fitted to the
+    labels `y` in so many `epochs`; `y` and `other` are of these rows. A score is zero for the
+    average text."""
+    idf, scores = {}, {}
     n_with = {c: _document_counts(matrices, rows) for c, matrices in counts.items()}
     for c, matrices in counts.items():
         has = np.flatnonzero(matrices[1].getnnz(axis=1)[rows])
         if len(has) < 50:
             continue
         idf = {c: _idf(n_with[c], len(has))} | idf
-        beside = None if other is None else other[has]
+        beside = other[has]
         filled = n_with if len(has) == len(rows) else {
             c: _document_counts(counts[c], rows[has]) for c in idf
         }
-        n = [*chain(*(filled[c] for c in idf))] + ([] if other is None else [beside.getnnz(axis=0)])
-        A, keep = _regression_matrix(counts, idf, rows[has], beside, np.concatenate(n))
+        n = np.concatenate([*chain(*(filled[c] for c in idf)), beside.getnnz(axis=0)])
+        A, keep = _regression_matrix(counts, idf, rows[has], beside, n)
         coef, of_text = np.zeros(len(keep)), sum(m.shape[1] for m in matrices)
-        coef[keep] = _coefficients(A, y[has], seed, epochs, penalty)
+        coef[keep] = _coefficients(A, y[has], seed, epochs)
         weights = short(coef[:of_text])
         score = A @ np.append(weights, np.zeros(len(keep) - of_text, np.float32))[keep]
         scores[c] = TextScore(idf[c], weights, -float(score.mean()), c in DAMPED)
