@@ -64,7 +64,7 @@ def out_of_fold(values, y, fold, prior, strength: float = STRENGTH) -> np.ndarra
     return rates
 
 # %% ../nbs/23_features.ipynb #dbda9548
-def univariate_auc(values: pd.Series, y: np.ndarray, seed: int = 0) -> float:
+def univariate_auc(values: pd.Series, y: np.ndarray) -> float:
     """AUC of the single field `values`: numbers and times as they are (missing ones lowest or
     highest, whatever helps), others by the leave-fold-out success rate of each value. At least
     0.5 for numbers, for their direction is free."""
@@ -76,7 +76,7 @@ def univariate_auc(values: pd.Series, y: np.ndarray, seed: int = 0) -> float:
         x = pd.to_numeric(values, errors="coerce").astype(float)
         each = [auc(y, x.fillna(gap)) for gap in (x.min() - 1, x.max() + 1)]
         return max(*each, *(1 - a for a in each))
-    fold = np.random.default_rng(seed).integers(0, 5, len(y))
+    fold = np.random.default_rng(0).integers(0, 5, len(y))
     return auc(y, out_of_fold(values.fillna("(missing)"), y, fold, np.full(len(y), y.mean())))
 
 # %% ../nbs/23_features.ipynb #68ccaf20
@@ -454,17 +454,17 @@ def read_features(path: Path, ks: Iterable) -> pd.DataFrame:
     return pd.read_parquet(path, columns=[c for c in columns if c in {*present}])
 
 # %% ../nbs/23_features.ipynb #c1ba1d53
-def vocabulary(features: pd.DataFrame, min_rows: int = 10) -> list[tuple[str, str]]:
-    """The (column, level) pairs of `CATEGORICAL` with at least `min_rows` rows: what a model may
-    learn something of its own of."""
+def vocabulary(features: pd.DataFrame) -> list[tuple[str, str]]:
+    """The (column, level) pairs of `CATEGORICAL` with at least 10 rows: what a model may learn
+    something of its own of."""
     counts = {c: features[c].value_counts() for c in CATEGORICAL}
-    return sorted((c, v) for c in CATEGORICAL for v, n in counts[c].items() if n >= min_rows)
+    return sorted((c, v) for c in CATEGORICAL for v, n in counts[c].items() if n >= 10)
 
 # %% ../nbs/23_features.ipynb #32cc028d
 def ordinal_encoding(vocabulary: Sequence[tuple[str, str]]) -> dict[str, dict[str, int]]:
     "The number of each level among its column's in `vocabulary`: {column: {level: number}}."
-    levels = {c: [level for column, level in vocabulary if column == c] for c in CATEGORICAL}
-    return {c: {level: i for i, level in enumerate(levels[c])} for c in CATEGORICAL}
+    levels_of = lambda c: [level for column, level in vocabulary if column == c]
+    return {c: {level: i for i, level in enumerate(levels_of(c))} for c in CATEGORICAL}
 
 # %% ../nbs/23_features.ipynb #c3d57aa8
 def encode_ordinals(
@@ -473,8 +473,9 @@ def encode_ordinals(
     """The number of each level in `encoding` (from `ordinal_encoding`), NaN for others: float32
     array (n, 4), for trees that split sets of levels."""
     # an array of objects: pandas gives the values of a column one by one in many times the time
-    values = lambda c: np.asarray(levels[c], object)
-    columns = [[encoding[c].get(v, np.nan) for v in values(c)] for c in CATEGORICAL]
+    columns = [
+        [encoding[c].get(v, np.nan) for v in np.asarray(levels[c], object)] for c in CATEGORICAL
+    ]
     return np.array(columns, np.float32).T.reshape(-1, len(CATEGORICAL))
 
 # %% ../nbs/23_features.ipynb #83cd1608
@@ -509,11 +510,8 @@ def by_input(features: pd.DataFrame) -> dict[str, list[str]]:
     """{input: the names of its features}, in the order of `INPUT_WORDS`, of the inputs that any row
     of `features` has."""
     names_of = {i: [n for n in NUMBERS + LEARNED if input_of(n) == i] for i in INPUT_WORDS}
-    return {
-        i: names
-        for i, names in names_of.items()
-        if {*LEARNED} & {*names} or features[names].notna().any(axis=None)
-    }
+    has = lambda names: {*LEARNED} & {*names} or features[names].notna().any(axis=None)
+    return {i: names for i, names in names_of.items() if has(names)}
 
 # %% ../nbs/23_features.ipynb #98cc35e7
 def _feature_sets(of: dict[str, list[str]], extra) -> dict[tuple[str, str], list[str]]:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Callable, Literal, Mapping, NamedTuple, Sequence
+from typing import Annotated, Callable, Literal, Mapping, NamedTuple, Sequence
 
 import numpy as np
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
@@ -29,7 +29,7 @@ from .features import Encoder, ordinal_encoding, save_encoder, to_encoder
 log = logger("models")
 
 # %% auto #0
-__all__ = ['log', 'PREDICT', 'FAMILY_NAMES', 'BLEND', 'QUESTIONS', 'MODEL_FILES', 'PACKAGED', 'Model', 'clip', 'sigmoid', 'logit',
+__all__ = ['log', 'PREDICT', 'FAMILY_NAMES', 'BLEND', 'QUESTIONS', 'MODEL_FILES', 'PACKAGED', 'Model', 'sigmoid', 'logit',
            'fit_scaler', 'scaled', 'calibrated', 'save_model', 'Part', 'to_model', 'Crawl', 'parents', 'About',
            'to_about', 'Layout', 'layout', 'crawl_shift', 'version', 'save_predictor', 'Predictor', 'load_predictor']
 
@@ -56,17 +56,10 @@ class Model:
 
 PREDICT: dict[str, Callable] = {}  # how each family predicts from its arrays and scaled features
 
-# %% ../nbs/24_models.ipynb #c039b114
-def clip(x, limit: float):
-    "`x`, a float or an array, cut to -`limit` and `limit`."
-    if isinstance(x, float):  # of one prediction, in a fraction of the time
-        return min(max(x, -limit), limit)
-    return np.clip(x, -limit, limit)
-
 # %% ../nbs/24_models.ipynb #4965da96
 def sigmoid(x):
     "The probability of the log odds `x`, a float or an array."
-    return 1 / (1 + (math.exp if isinstance(x, float) else np.exp)(-clip(x, 50.0)))
+    return 1 / (1 + (math.exp if isinstance(x, float) else np.exp)(-np.clip(x, -50.0, 50.0)))
 
 # %% ../nbs/24_models.ipynb #b8284c04
 def logit(p):
@@ -131,7 +124,7 @@ PREDICT["neural network"] = _network
 # %% ../nbs/24_models.ipynb #362bed00
 def calibrated(scores, calibrator: dict):
     "The probability that `calibrator` makes of the log odds `scores`, a float or an array."
-    return sigmoid(calibrator["slope"] * clip(scores, 10.0) + calibrator["intercept"])
+    return sigmoid(calibrator["slope"] * np.clip(scores, -10.0, 10.0) + calibrator["intercept"])
 
 # %% ../nbs/24_models.ipynb #86a1bec3
 def save_model(model: Model, folder: Path, part: str = "") -> None:
@@ -252,25 +245,6 @@ def _known(names: list[str]) -> list[str]:
             raise ValueError(f"{printable(name[:60])} is {why}")
     return names
 
-# %% ../nbs/24_models.ipynb #6ad432cb
-class _Mapping:
-    "The fields of a model by key, as a dict of model.json gives them."
-
-    def __getitem__(self, key: str) -> Any:
-        try:
-            return getattr(self, key)
-        except AttributeError:
-            raise KeyError(key) from None
-
-    def __contains__(self, key: str) -> bool:
-        return getattr(self, key, None) is not None
-
-    def get(self, key: str, default=None) -> Any:
-        return self[key] if key in self else default
-
-    def __or__(self, changes: Mapping) -> About:
-        return self.model_copy(update=changes)
-
 # %% ../nbs/24_models.ipynb #2d5b444b
 def parents(subcategories: Sequence[str]) -> dict[str, str]:
     "The parent of each of `subcategories` (Parent/Category) whose name only one parent has."
@@ -279,8 +253,8 @@ def parents(subcategories: Sequence[str]) -> dict[str, str]:
     return {category: parent for parent, category in pairs if n[category] == 1}
 
 # %% ../nbs/24_models.ipynb #c1b2995e
-class About(_Mapping, _TreesAndCurves):
-    "What model.json holds. Fields with a default may be left out."
+class About(_TreesAndCurves):
+    "What model.json holds. Fields with a default may be left out; `|` changes some."
 
     model_config = ConfigDict(extra="allow")
     version: str
@@ -304,6 +278,7 @@ class About(_Mapping, _TreesAndCurves):
     figures: dict[str, dict[str, float | None]] | dict[str, float | None]
     files: dict[str, _Sha256] = None
     checksum: str = None
+
     @model_validator(mode="after")
     def _complete(self):
         if missing := [name for name in self.names if name not in self.typical]:
@@ -316,6 +291,9 @@ class About(_Mapping, _TreesAndCurves):
     @cached_property
     def parents(self) -> dict[str, str]:
         return parents(self.subcategories)
+
+    def __or__(self, changes: Mapping) -> About:
+        return self.model_copy(update=changes)
 
 # %% ../nbs/24_models.ipynb #54c37611
 def to_about(fields: Mapping) -> About:
@@ -448,9 +426,8 @@ def _load(folder: str, modified: int, place: str) -> Predictor:
     fields, files = unseal(Path(folder), About)
     about, encoder = to_about(fields), to_encoder(files)
     log.info("model %s from %s", about.version, place)
-    names = about.names
     model = _to_serving_model(about, files)
-    odds = model(np.array([[about.typical[n] for n in names]], np.float32))
+    odds = model(np.array([[about.typical[n] for n in about.names]], np.float32))
     if odds.shape != (1,) or not np.isfinite(odds).all():
         raise InputError("its model gives no number for a typical campaign")
     return Predictor(model, encoder, about, place, about.question)
