@@ -28,17 +28,16 @@ log = logger("population")
 
 # %% auto #0
 __all__ = ['log', 'TREES', 'CRAWL_ALONE', 'NO_INTERACTION', 'SETTINGS', 'CRAWL_SETTINGS', 'SHAPES', 'of_source',
-           'in_single_outcome_subcategory', 'Sources', 'to_sources', 'rows_by_run', 'stated_offset', 'fit_trees',
-           'CurveShape', 'pieces', 'to_curve', 'fit_curves', 'population_matrix', 'Rows', 'source_features', 'to_rows',
-           'fold_of_trees', 'out_of_fold_trees', 'cross_validate_curves', 'fit_beta', 'cross_validate_beta',
-           'bootstrap_spread', 'largest_goals', 'highest_odds', 'fit_population', 'crawl_levels', 'by_source',
-           'by_what_was_given']
+           'in_single_outcome_subcategory', 'Sources', 'short_run', 'to_sources', 'rows_by_run', 'stated_offset',
+           'fit_trees', 'CurveShape', 'pieces', 'to_curve', 'fit_curves', 'population_matrix', 'Rows',
+           'source_features', 'to_rows', 'fold_of_trees', 'out_of_fold_trees', 'cross_validate_curves', 'fit_beta',
+           'cross_validate_beta', 'bootstrap_spread', 'largest_goals', 'highest_odds', 'fit_population', 'crawl_levels',
+           'by_source', 'by_what_was_given']
 
 # %% ../nbs/27_population.ipynb #4743e020
 def of_source(run_id: pd.Series, beginnings: Sequence[str]) -> np.ndarray:
     "True for rows of a source whose `run_id` begins with one of `beginnings`: bool array (n,)."
-    begins = run_id.fillna("").str.startswith(tuple(beginnings))
-    return begins.to_numpy(bool) if beginnings else np.zeros(len(run_id), bool)
+    return run_id.fillna("").str.startswith(tuple(beginnings)).to_numpy(bool)
 
 # %% ../nbs/27_population.ipynb #be67f00c
 def in_single_outcome_subcategory(
@@ -54,7 +53,7 @@ def in_single_outcome_subcategory(
 
 # %% ../nbs/27_population.ipynb #51fb110a
 class Sources(NamedTuple):
-    """Where campaigns are from, arrays (n,): the beginning of the `run` id; whether of a `random`
+    """Where campaigns are from, arrays (n,): the `run` by its `short_run`; whether of a `random`
     sample of all, of a `partial` one (nearly random, without categories), or crawled in a
     `single`-outcome subcategory."""
 
@@ -69,21 +68,25 @@ class Sources(NamedTuple):
         return bool(self.random.any())
 
 
+def short_run(campaigns: pd.DataFrame) -> pd.Series:
+    "The first 22 characters of each `run_id`; `unknown` where there is none."
+    return campaigns["run_id"].fillna("unknown").str[:22]
+
+
 def to_sources(
     campaigns: pd.DataFrame, random: Sequence[str], partial: Sequence[str], min_rows: int = 20
 ) -> Sources:
     """The `Sources` of `campaigns`, by the beginnings of the run ids of `random` and `partial`
     samples. Without a random sample there is no partial one."""
-    run_id = campaigns["run_id"].fillna("unknown")
-    of_all = of_source(run_id, random)
-    of_part = of_source(run_id, partial) & of_all.any()
+    of_all = of_source(campaigns["run_id"], random)
+    of_part = of_source(campaigns["run_id"], partial) & of_all.any()
     single = in_single_outcome_subcategory(campaigns, of_all | of_part, min_rows)
-    return Sources(run_id.str[:22].to_numpy(object), of_all, of_part, single)
+    return Sources(short_run(campaigns).to_numpy(object), of_all, of_part, single)
 
 # %% ../nbs/27_population.ipynb #695ab018
 def rows_by_run(campaigns: pd.DataFrame) -> dict[str, np.ndarray]:
-    "Groups {first 22 characters of `run_id`: bool array (n,)} of the `campaigns`, by name."
-    run = campaigns["run_id"].fillna("unknown").str[:22]
+    "Groups {`short_run`: bool array (n,)} of the `campaigns`, by name."
+    run = short_run(campaigns)
     return {name: (run == name).to_numpy(bool) for name in sorted(run.unique())}
 
 # %% ../nbs/27_population.ipynb #9975011a
@@ -123,10 +126,9 @@ def fit_trees(
     scikit-learn names."""
     groups = [*NO_INTERACTION, {*names}.difference(*NO_INTERACTION)]
     columns = [[i for i, n in enumerate(names) if n in group] for group in groups]
-    coded = [n.endswith("#") for n in names]
     data = xgboost.DMatrix(
         X, y, weight=weight, base_margin=offset, nthread=threads, enable_categorical=True,
-        feature_types=["c" if c else "q" for c in coded]
+        feature_types=["c" if n.endswith("#") else "q" for n in names]
     )
     options = {k: v for k, v in settings.items() if k != "n_estimators"} | {
         "objective": "binary:logistic", "base_score": 0.5, "seed": seed, "nthread": threads,
@@ -163,18 +165,18 @@ SHAPES = [
 ]
 
 # %% ../nbs/27_population.ipynb #46a16486
-def pieces(x: np.ndarray, shape: CurveShape, among: np.ndarray | None = None) -> np.ndarray:
+def pieces(x: np.ndarray, shape: CurveShape, among: np.ndarray) -> np.ndarray:
     """How much of each piece of the curve lies below `x` (0 to 1), less that of its origin (a mean
-    is over the rows `among`); then, if the origin is `given`, whether it is. All 0 where it is not
-    given: float array (n, knots - 1 or knots)."""
+    is that of the values `among`); then, if the origin is `given`, whether it is. All 0 where it is
+    not given: float array (n, knots - 1 or knots)."""
     knots = np.array(shape.knots, float)
     below = lambda at: np.clip((np.asarray(at)[..., None] - knots[:-1]) / np.diff(knots), 0, 1)
-    given, among = np.isfinite(x), np.ones(len(x), bool) if among is None else among
+    given = np.isfinite(x)
     match shape.origin:
         case "given":
             columns = np.column_stack([below(x), np.ones(len(x))])
         case "mean":
-            columns = below(x) - (below(x[given & among]).mean(axis=0) if given.any() else 0)
+            columns = below(x) - (below(among).mean(axis=0) if len(among) else 0)
         case origin:
             columns = below(x) - below(origin)
     return np.where(given[:, None], columns, 0.0)
@@ -182,9 +184,7 @@ def pieces(x: np.ndarray, shape: CurveShape, among: np.ndarray | None = None) ->
 # %% ../nbs/27_population.ipynb #306d927f
 def to_curve(shape: CurveShape, weights: np.ndarray, among: np.ndarray) -> Curve:
     "The curve of `shape` with the `weights` of its pieces; a mean is that of the values `among`."
-    values = pieces(np.concatenate([shape.knots, among]).astype(float), shape, np.concatenate(
-        [np.zeros(len(shape.knots), bool), np.ones(len(among), bool)]
-    ))[: len(shape.knots)] @ weights
+    values = pieces(np.array(shape.knots, float), shape, among) @ weights
     return {
         "feature": shape.feature, "knots": [float(k) for k in shape.knots],
         "values": [round(float(v), 6) for v in values]
@@ -206,11 +206,11 @@ def _bounds(shape: CurveShape) -> list[tuple]:
     return each + ([(None, None)] if shape.origin == "given" else [])
 
 # %% ../nbs/27_population.ipynb #c6686152
-def _among(x: np.ndarray, reference: np.ndarray | None) -> np.ndarray:
-    "The rows that the origin of a curve of `x` is taken from: those of `reference` if 200 give it."
-    if reference is None or np.isfinite(x[reference]).sum() < 200:
-        return np.ones(len(x), bool)
-    return reference
+def _among(x: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    "The known values of `x` that a mean is over: those of the rows `reference`, if they have 200."
+    known = np.isfinite(x)
+    in_reference = known & reference
+    return x[in_reference if in_reference.sum() >= 200 else known]
 
 
 def _levels(weights: np.ndarray, levels: list) -> list[dict]:
@@ -220,8 +220,8 @@ def _levels(weights: np.ndarray, levels: list) -> list[dict]:
 
 # %% ../nbs/27_population.ipynb #928e429e
 def fit_curves(
-    offset: np.ndarray, y: np.ndarray, X: np.ndarray, names: Sequence[str], cells: Sequence = (),
-    reference: np.ndarray | None = None, shapes: Sequence[CurveShape] = SHAPES
+    offset: np.ndarray, y: np.ndarray, X: np.ndarray, names: Sequence[str], cells: Sequence,
+    reference: np.ndarray, shapes: Sequence[CurveShape] = SHAPES
 ) -> tuple[list[Curve], list[dict]]:
     """(curves of `shapes`, {level: log odds} of each of `cells`) beside `offset` (log odds, n),
     from the columns `names` of X and `cells` (arrays of n levels, None for a row of a random
@@ -231,7 +231,7 @@ def fit_curves(
     else among all that do."""
     columns = [X[:, names.index(s.feature)].astype(float) for s in shapes]
     among = [_among(x, reference) for x in columns]
-    blocks = [pieces(x, s, rows) for x, s, rows in zip(columns, shapes, among)]
+    blocks = [pieces(*each) for each in zip(columns, shapes, among)]
     coded = [pd.factorize(pd.Series(levels), sort=True) for levels in cells]
     dummies = [
         sparse.csr_matrix((np.ones((at := np.flatnonzero(code >= 0)).size), (at, code[at])),
@@ -248,10 +248,8 @@ def fit_curves(
         _loss, np.zeros(A.shape[1]), (A, y, offset, penalty), "L-BFGS-B", True, bounds=bounds,
         options={"maxiter": 200}
     ).x
-    ends = np.cumsum([b.shape[1] for b in blocks])
-    parts = np.split(weights, ends)
-    curves = [to_curve(s, w, x[rows & np.isfinite(x)])
-              for s, w, x, rows in zip(shapes, parts, columns, among)]
+    parts = np.split(weights, np.cumsum([b.shape[1] for b in blocks]))
+    curves = [to_curve(*each) for each in zip(shapes, parts, among)]
     return curves, _levels(parts[-1], [levels for _, levels in coded])
 
 # %% ../nbs/27_population.ipynb #2203fb54
@@ -273,14 +271,10 @@ def population_matrix(
     return np.column_stack([columns[n] for n in names]).astype(np.float32), names, len(trees)
 
 
-def _learned(features: pd.DataFrame, name: str, k) -> np.ndarray:
+def _learned(features: pd.DataFrame, name: str, k) -> pd.Series:
     if k != "own":
-        return features[f"{name}@{k}"].to_numpy()
-    fold = features["fold"].to_numpy()
-    values = np.empty(len(fold))
-    for k in np.unique(fold):
-        values[fold == k] = features[f"{name}@{k}"].to_numpy()[fold == k]
-    return values
+        return features[f"{name}@{k}"]
+    return pd.concat([rows[f"{name}@{k}"] for k, rows in features.groupby("fold")])[features.index]
 
 # %% ../nbs/27_population.ipynb #c6bd9b73
 class Rows(NamedTuple):
@@ -477,10 +471,10 @@ def fit_population(
 def crawl_levels(effects: list[dict], runs: Sequence[str]) -> list[dict]:
     """For each crawl of `runs` what its listing adds, by category and by year, from the levels
     `effects` of `to_rows`' cells."""
-    def of(run: str, levels: dict) -> dict[str, float]:
-        pairs = (key.split("\n", 1) + [value] for key, value in levels.items())
-        return {level: value for r, level, value in pairs if r == run}
-
+    of = lambda run, levels: {
+        key.removeprefix(f"{run}\n"): value for key, value in levels.items()
+        if key.startswith(f"{run}\n")
+    }
     return [
         {"run_id": run, "category": of(run, effects[0]), "year": of(run, effects[1])}
         for run in runs
