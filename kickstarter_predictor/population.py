@@ -29,8 +29,8 @@ log = logger("population")
 # %% auto #0
 __all__ = ['log', 'TREES', 'CRAWL_ALONE', 'NO_INTERACTION', 'SETTINGS', 'CRAWL_SETTINGS', 'SHAPES', 'of_source',
            'in_single_outcome_subcategory', 'Sources', 'short_run', 'to_sources', 'rows_by_run', 'stated_offset',
-           'fit_trees', 'CurveShape', 'pieces', 'to_curve', 'fit_curves', 'population_matrix', 'Rows',
-           'source_features', 'to_rows', 'fold_of_trees', 'out_of_fold_trees', 'cross_validate_curves', 'fit_beta',
+           'fit_trees', 'CurveShape', 'pieces', 'to_curve', 'fit_curves', 'Rows', 'source_features', 'to_rows',
+           'population_matrix', 'fold_of_trees', 'out_of_fold_trees', 'cross_validate_curves', 'fit_beta',
            'cross_validate_beta', 'bootstrap_spread', 'largest_goals', 'highest_odds', 'fit_population', 'crawl_levels',
            'by_source', 'by_what_was_given']
 
@@ -252,30 +252,6 @@ def fit_curves(
     curves = [to_curve(*each) for each in zip(shapes, parts, among)]
     return curves, _levels(parts[-1], [levels for _, levels in coded])
 
-# %% ../nbs/27_population.ipynb #2203fb54
-def population_matrix(
-    features: pd.DataFrame, k, words: list[tuple[str, str]], pooled: bool,
-    years: tuple[float, float]
-) -> tuple[np.ndarray, list[str], int]:
-    """(X, names, columns of the trees): the matrix of `features` for fold `k` (or `all`; `own`:
-    each row by the encoder that never saw it), float32. From a crawl alone (not `pooled`) what
-    tells how far it came is left out; a launch beyond `years` counts as in the last of them."""
-    trees = [n for n in TREES if pooled or n not in CRAWL_ALONE]
-    names = [*dict.fromkeys(trees + [shape.feature for shape in SHAPES])]
-    codes = encode_ordinals(features, ordinal_encoding(words))[:, CATEGORICAL.index("parent")]
-    columns = {
-        n: codes if n == "parent#" else _learned(features, n, k) if n in LEARNED else features[n]
-        for n in names
-    }
-    columns["launch_year"] = np.clip(features["launch_year"], *years)
-    return np.column_stack([columns[n] for n in names]).astype(np.float32), names, len(trees)
-
-
-def _learned(features: pd.DataFrame, name: str, k) -> pd.Series:
-    if k != "own":
-        return features[f"{name}@{k}"]
-    return pd.concat([rows[f"{name}@{k}"] for k, rows in features.groupby("fold")])[features.index]
-
 # %% ../nbs/27_population.ipynb #c6bd9b73
 class Rows(NamedTuple):
     """What the model is fitted to: `features`, labels `y`, `fold`, the `random` sample (bool), rows
@@ -333,6 +309,27 @@ def to_rows(
         pooled, (float(years.min()), float(years.max())), vocabulary(features)
     )
 
+# %% ../nbs/27_population.ipynb #2203fb54
+def population_matrix(rows: Rows, k: int | str) -> tuple[np.ndarray, list[str], int]:
+    """(X, names, columns of the trees): the matrix of `rows` for fold `k` (or `all`; `own`: each row
+    by the encoder that never saw it), float32. From a crawl alone (not `pooled`) what tells how far
+    it came is left out; a launch beyond their `years` counts as in the last of them."""
+    features, trees = rows.features, [n for n in TREES if rows.pooled or n not in CRAWL_ALONE]
+    names = [*dict.fromkeys(trees + [shape.feature for shape in SHAPES])]
+    codes = encode_ordinals(features, ordinal_encoding(rows.words))[:, CATEGORICAL.index("parent")]
+    columns = {
+        n: codes if n == "parent#" else _learned(features, n, k) if n in LEARNED else features[n]
+        for n in names
+    }
+    columns["launch_year"] = np.clip(features["launch_year"], *rows.years)
+    return np.column_stack([columns[n] for n in names]).astype(np.float32), names, len(trees)
+
+
+def _learned(features: pd.DataFrame, name: str, k) -> pd.Series:
+    if k != "own":
+        return features[f"{name}@{k}"]
+    return pd.concat([rows[f"{name}@{k}"] for k, rows in features.groupby("fold")])[features.index]
+
 # %% ../nbs/27_population.ipynb #e717bd74
 def fold_of_trees(
     rows: Rows, k: int, settings: dict = SETTINGS, seed: int = 0, threads: int = 1,
@@ -340,7 +337,7 @@ def fold_of_trees(
 ) -> np.ndarray:
     """Log odds of each row of fold `k` by the trees grown on the other folds, or on a bootstrap
     sample of these if `resampled`: float array."""
-    X, names, n = population_matrix(rows.features, k, rows.words, rows.pooled, rows.years)
+    X, names, n = population_matrix(rows, k)
     train = np.flatnonzero((rows.fold != k) & rows.trees)
     if resampled:
         train = np.random.default_rng(seed + 1).choice(train, len(train))
@@ -449,9 +446,8 @@ def fit_population(
     """(the model for all campaigns, levels of each of `rows.cells`) fitted to all rows: the curves
     beside the out-of-fold log odds `odds` (n,) of the trees, already scaled by `scale`; the sum is
     calibrated by `beta`, and no answer is higher than `highest` over the goal."""
-    parameters = rows.features, "all", rows.words, rows.pooled, rows.years
-    X, names, n = population_matrix(*parameters)
-    own, _, _ = population_matrix(rows.features, "own", *parameters[2:])
+    X, names, n = population_matrix(rows, "all")
+    own, _, _ = population_matrix(rows, "own")
     at = np.flatnonzero(rows.trees)
     trees = fit_trees(
         X[at, :n], names[:n], rows.y[at], rows.offset[at], rows.weight[at], settings, seed, threads

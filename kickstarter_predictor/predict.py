@@ -45,12 +45,11 @@ def _usd_rate(currency: str, about: About) -> float:
     return rate
 
 
-_DAY, _SECOND = timedelta(days=1), timedelta(seconds=1)
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_DAY = timedelta(days=1)
 
 
 def _seconds(times: list[datetime]) -> np.ndarray:
-    return np.array([(t - _EPOCH) // _SECOND for t in times], "datetime64[s]")
+    return np.array([t.timestamp() // 1 for t in times]).astype("datetime64[s]")
 
 # %% ../nbs/28_predict.ipynb #51824a0d
 _AS_STATED = (
@@ -85,9 +84,7 @@ def vectors(columns: Mapping, predictor: Predictor) -> np.ndarray:
     columns = {**columns, "parent": [p if p in known else None for p in columns["parent"]]}
     values, X, layout = categorical_values(columns), numbers(columns), predictor.layout
     learned = predictor.encoder(values, predictor.encoder.odds(columns), X[:, 0].astype(float))
-    ordinals = encode_ordinals(values, layout.levels)
-    X = np.concatenate([X, learned, ordinals], axis=1)
-    X = X.take(layout.at, axis=1)
+    X = np.hstack([X, learned, encode_ordinals(values, layout.levels)]).take(layout.at, axis=1)
     limited = np.minimum(np.maximum(X, layout.least), layout.most)
     return np.where(np.isnan(X), layout.fill, limited)
 
@@ -165,11 +162,11 @@ class Word:
     weight: float
 
 
-def words(columns: Mapping, predictor: Predictor, most: int = 5) -> list[Word]:
+def words(columns: Mapping, predictor: Predictor) -> list[Word]:
     """The words of the one campaign in `columns` that count most, at least 0.05 in log odds: at
-    most `most` for it and then as many against it."""
+    most five for it and then as many against it."""
     weights = predictor.encoder.words(columns)
-    sides = ([word for word in weights if sign * word[2] >= 0.05][:most] for sign in (1, -1))
+    sides = ([word for word in weights if sign * word[2] >= 0.05][:5] for sign in (1, -1))
     return [Word(text, printable(word)[:60], weight) for text, word, weight in chain(*sides)]
 
 # %% ../nbs/28_predict.ipynb #aa4a2af4
@@ -233,7 +230,6 @@ def _category_note(parent, category, about: About) -> str | None:
         return f"category {category!r} is unknown to the model{within}; it {fallback}"
     if parent and not known_parent:
         return f"parent category {parent!r} is unknown to the model; it {fallback}"
-    return None
 
 # %% ../nbs/28_predict.ipynb #0d0d5bf3
 def beyond_known(columns: Mapping, about: About) -> str | None:
@@ -329,14 +325,14 @@ class Step(NamedTuple):
     high: float
 
 # %% ../nbs/28_predict.ipynb #bfed1160
-def waterfall(p: Prediction, digits: int = 1) -> list[Step]:
-    """The start, each reason and the answer of `p` in points, rounded to `digits` so that start and
+def waterfall(p: Prediction) -> list[Step]:
+    """The start, each reason and the answer of `p` in points, rounded to tenths so that start and
     reasons sum to the answer; [] if `p` has no reasons."""
     if p.start is None:
         return []
-    start, answer = (round(100 * value, digits) for value in (p.start, p.probability))
-    points = [round(reason.points, digits) for reason in p.reasons]
-    points[-1:] = [round(answer - start - sum(points[:-1]), digits)] if points else []
+    start, answer = (round(100 * value, 1) for value in (p.start, p.probability))
+    points = [round(reason.points, 1) for reason in p.reasons]
+    points[-1:] = [round(answer - start - sum(points[:-1]), 1)] if points else []
     ends = list(accumulate([start, *points]))
     steps = zip(p.reasons, points, ends, ends[1:])
     return [

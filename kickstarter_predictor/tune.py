@@ -505,39 +505,32 @@ def run_search(
     return studies
 
 # %% ../nbs/25_tune.ipynb #ab69f91a
-def _trial_row(family: str, number: int, trial) -> dict:
-    scores, settings = trial.user_attrs["scores"], {
-        k: round(v, 6) if isinstance(v, float) else v for k, v in trial.params.items()
-    }
-    return {
-        "family": family, "trial": number, "state": trial.state.name.lower(),
-        "auc": np.mean(scores), "folds": len(scores),
-        "settings": json.dumps(settings, sort_keys=True),
-    }
-
-
 def trials_table(studies: dict) -> pd.DataFrame:
     """A row a trial of `studies` {family: study}: family, trial, state, auc (mean over its folds),
     folds (how many it saw), settings (JSON)."""
+    settings = lambda t: {
+        k: round(v, 6) if isinstance(v, float) else v for k, v in t.params.items()
+    }
     return pd.DataFrame([
-        _trial_row(f, n, t) for f, study in studies.items() for n, t in finished(study).items()
+        {
+            "family": f, "trial": n, "state": t.state.name.lower(),
+            "auc": np.mean(t.user_attrs["scores"]), "folds": len(t.user_attrs["scores"]),
+            "settings": json.dumps(settings(t), sort_keys=True),
+        } for f, study in studies.items() for n, t in finished(study).items()
     ])
 
 # %% ../nbs/25_tune.ipynb #2ade5205
-def _best_trial(name: str, study, search: Search) -> dict:
-    aucs = {
-        n: float(np.mean(t.user_attrs["scores"])) for n, t in finished(study).items()
-        if t.state == TrialState.COMPLETE and n < search.trials
-    }
-    number = max(aucs, key=aucs.get)
-    settings = plan(name, number + 1, search.seed)[number]
-    return {"settings": settings, "auc": aucs[number], "trial": number}
-
-
 def best_settings(studies: dict, search: Search) -> dict[str, dict]:
     """{family: settings, auc and trial of its best trial that saw all folds}, the earliest of
     equals."""
-    return {f: _best_trial(f, study, search) for f, study in studies.items()}
+    complete = trials_table(studies).query("state == 'complete' and trial < @search.trials")
+    best = complete.loc[complete.groupby("family", sort=False)["auc"].idxmax()]
+    return {
+        t.family: {
+            "settings": plan(t.family, t.trial + 1, search.seed)[t.trial],
+            "auc": t.auc, "trial": t.trial
+        } for t in best.itertuples()
+    }
 
 # %% ../nbs/25_tune.ipynb #d4b4ae5b
 def load_search(
