@@ -21,7 +21,7 @@ pd = lazy("pandas")
 # %% auto #0
 __all__ = ['pd', 'FARTHEST_LAUNCH', 'LENGTHS', 'HOLIDAYS', 'MOST_SUGGESTIONS', 'LEAST_WEIGHT', 'GOAL_BANDS', 'FEWEST', 'SIMILAR',
            'Change', 'lower_goals', 'money', 'day_in_words', 'changes', 'local_day', 'whole_percent', 'best_changes',
-           'goals', 'grids', 'in_words', 'capitalized', 'marked', 'similar_campaigns', 'packaged_similar', 'similar_to',
+           'grids', 'in_words', 'capitalized', 'marked', 'similar_campaigns', 'packaged_similar', 'similar_to',
            'write_similar']
 
 # %% ../nbs/30_advice.ipynb #84e32d94
@@ -59,19 +59,20 @@ HOLIDAYS = {(12, 24), (12, 25), (12, 26), (12, 31), (1, 1)}  # month and day
 def changes(values: Mapping, today: date) -> list[list[Change]]:
     """What the creator of the campaign `values` (goal, currency, days, launch, video) could change
     on the day `today`: a list for each kind of change, the smallest change first."""
-    launch, days, goal = values["launch"], values["days"], values["goal"]
+    launch, days, goal, currency = (values[k] for k in ("launch", "days", "goal", "currency"))
     if launch < today:
         return []
-    ask = f"Ask for {{}} instead of {money(goal, values['currency'])}"
-    lower = [(money(g, values["currency"]), g) for g in lower_goals(goal)]
-    lower = [Change(ask.format(amount), {"goal": g}) for amount, g in lower]
+    lower = [
+        Change(f"Ask for {money(g, currency)} instead of {money(goal, currency)}", {"goal": g})
+        for g in lower_goals(goal)
+    ]
     lengths = LENGTHS if days > LENGTHS[0] else ()
     lengths = [Change(f"Run it for {n} days instead of {days}", {"days": n}) for n in lengths]
-    later = [launch + timedelta(days=k) for k in range(1, 7)]
-    later = [d for d in later
-             if d <= today + FARTHEST_LAUNCH and (d.month, d.day) not in HOLIDAYS]
-    launch_on = f"Launch on {{}} instead of {day_in_words(launch)}"
-    later = [Change(launch_on.format(day_in_words(d)), {"launch": d}) for d in later]
+    later = [
+        Change(f"Launch on {day_in_words(d)} instead of {day_in_words(launch)}", {"launch": d})
+        for k in range(1, 7) if (d := launch + timedelta(days=k)) <= today + FARTHEST_LAUNCH
+        and (d.month, d.day) not in HOLIDAYS
+    ]
     video = {
         None: "Have a video on the page, which you left open", False: "Add a video to the page"
     }.get(values["video"])
@@ -102,26 +103,20 @@ def best_changes(now: float, kinds: Sequence[Sequence[tuple[Change, float]]]) ->
     helpful first."""
     best = [max(kind, key=lambda pair: whole_percent(pair[1])) for kind in kinds if kind]
     helpful = [
-        {
-            "text": change.text, "values": change.values, "to": whole_percent(p),
-            "points": whole_percent(p) - whole_percent(now)
-        } for change, p in best
+        {**change._asdict(), "to": whole_percent(p), "points": points}
+        for change, p in best if (points := whole_percent(p) - whole_percent(now)) >= 1
     ]
-    helpful = [s for s in helpful if s["points"] >= 1]
     return sorted(helpful, key=lambda s: -s["points"])[:MOST_SUGGESTIONS]
 
 # %% ../nbs/30_advice.ipynb #e4a8d80d
-def goals(goal: float, rate: float) -> list[float]:
-    """Round goals from some $100 to $1,000,000 in a currency worth `rate` dollars, further if
-    `goal` is beyond."""
+def grids(goal: float, rate: float) -> dict[str, list[float]]:
+    """The values {goal, days} at which the curves of a campaign with this `goal` are computed:
+    round goals from some $100 to $1,000,000 in a currency worth `rate` dollars, further if `goal`
+    is beyond; all lengths."""
     low, high = (round(math.log10(d / rate)) for d in (100, 1_000_000))
     low, high = min(low, math.floor(math.log10(goal))), max(high, math.ceil(math.log10(goal)))
-    return [float(f"{10 ** (e / 8):.2g}") for e in range(8 * low, 8 * high + 1)]
-
-# %% ../nbs/30_advice.ipynb #92637c0c
-def grids(goal: float, rate: float) -> dict[str, list[float]]:
-    "The values {goal, days} at which the curves of a campaign with this `goal` are computed."
-    return {"goal": goals(goal, rate), "days": [float(n) for n in range(DAYS[0], DAYS[1] + 1)]}
+    goals = [float(f"{10 ** (e / 8):.2g}") for e in range(8 * low, 8 * high + 1)]
+    return {"goal": goals, "days": [float(n) for n in range(DAYS[0], DAYS[1] + 1)]}
 
 # %% ../nbs/30_advice.ipynb #c4f4e86a
 def in_words(p: float) -> str:
@@ -218,14 +213,11 @@ def similar_to(
             return {"of": key.replace("/", " / "), "band": band, "edges": GOAL_BANDS, **summary}
 
 # %% ../nbs/30_advice.ipynb #20becc7a
-_COLUMNS = ["parent", "category", "goal_usd", "launched_at", "success"]
-
-
 def write_similar(campaigns: pd.DataFrame, random: Sequence[str], path=SIMILAR) -> dict:
     """Write `similar_campaigns` of those of `campaigns` whose `run_id` begins with one of `random`
     to `path`; what was written."""
     of_all = campaigns["run_id"].astype(str).str.startswith(tuple(random))
-    cells = similar_campaigns(campaigns.loc[of_all & campaigns["parent"].notna(), _COLUMNS])
+    cells = similar_campaigns(campaigns[of_all & campaigns["parent"].notna()])
     text = json.dumps(cells, separators=(",", ":"), sort_keys=True)
     with atomic(path) as part:
         part.write_text(text + "\n", encoding="utf-8")

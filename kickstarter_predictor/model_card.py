@@ -43,10 +43,8 @@ def protocols_table(metrics: dict) -> str:
     original one, calibration error; empty where there are none."""
     rows = []
     for key, result in in_order(metrics.get("protocols") or {}).items():
-        families = result["families"]
-        chosen, original = (
-            families.get(name) or {} for name in (metrics.get("chosen"), "original model")
-        )
+        names = metrics.get("chosen"), "original model"
+        chosen, original = (result["families"].get(name) or {} for name in names)
         rows.append([
             scope_of(key, result), *(figure_text(result.get(k)) for k in ("n", "base_rate")),
             interval_auc(chosen), figure_text(original.get("auc")),
@@ -59,16 +57,16 @@ def protocols_table(metrics: dict) -> str:
     return table(head, rows) if rows else ""
 
 # %% ../nbs/29_model_card.ipynb #4b025148
-def extremes(metrics: dict, by: str = "auc", n: int = 4) -> list[tuple[str, str, dict]]:
-    """The (kind, group, figures) of all subgroups of `MIN_GROUP` campaigns or more with the figure
-    `by`, lowest first: at most the `n` first and the `n` last of them."""
+def extremes(metrics: dict, n: int = 4) -> list[tuple[str, str, dict]]:
+    """The (kind, group, figures) of all subgroups of `MIN_GROUP` campaigns or more with an AUC,
+    lowest first: at most the `n` first and the `n` last of them."""
     groups = [
         (kind, group, figures)
         for kind, members in (metrics.get("subgroups") or {}).items()
         for group, figures in members.items()
-        if figures.get(by) is not None and figures.get("n", 0) >= MIN_GROUP
+        if figures.get("auc") is not None and figures.get("n", 0) >= MIN_GROUP
     ]
-    groups = sorted(groups, key=lambda g: (g[2][by], g[0], g[1]))
+    groups = sorted(groups, key=lambda g: (g[2]["auc"], g[0], g[1]))
     return groups if len(groups) <= 2 * n else groups[:n] + groups[-n:]
 
 # %% ../nbs/29_model_card.ipynb #b55f1185
@@ -77,12 +75,12 @@ def _without_number(group: str) -> str:
     return group.partition(": ")[2] or group
 
 
-def subgroups_table(metrics: dict, n: int = 4) -> str:
-    "The `n` groups with the lowest AUC, and the `n` with the highest; empty where there are none."
+def subgroups_table(metrics: dict) -> str:
+    "The groups with the lowest AUC, and those with the highest; empty where there are none."
     keys = ("n", "base_rate", "predicted", "auc")
     rows = [
         [f"{escaped(_without_number(group))} ({kind})", *(figure_text(f.get(key)) for key in keys),
-         calibration_text(f)] for kind, group, f in extremes(metrics, n=n)
+         calibration_text(f)] for kind, group, f in extremes(metrics)
     ]
     head = ["group", "campaigns (n)", "succeeded", "mean predicted", "AUC", "calibration error"]
     return table(head, rows) if rows else ""
@@ -254,7 +252,7 @@ _LARGE = (
 def with_intervals(population: dict, measured: dict) -> dict:
     "`population` with those figures that were also `measured` with an interval."
     figures = population.get("figures") or {}
-    known = {**(measured.get("by_source") or {}), **(measured.get("by_given") or {})}
+    known = (measured.get("by_source") or {}) | (measured.get("by_given") or {})
     same = {
         name: known[name] for name, f in figures.items()
         if name in known and isinstance(f, dict) and f.get("n") == known[name]["n"]
@@ -316,20 +314,18 @@ _PURPOSE = {
 }
 
 # %% ../nbs/29_model_card.ipynb #cc0e2a39
-_LIMITS = {
-    "Limits": [
-        "A probability is about many campaigns like this one. Of a hundred with 70 %, some seventy "
-        "should succeed; which ones, it does not say.",
-        "Intervals show how the figures would vary with other campaigns of the same kind. They do "
-        "not cover a change of Kickstarter's rules, of fashion or of how the crawl is made.",
-        "The pipeline's own model was chosen among several by its AUC under shuffled CV, which is "
-        "therefore a little too good. The packaged model is one model, without such a choice.",
-        "Words are rated by how campaigns with such words fared. How well it does in languages "
-        "other than English was not measured.",
-        "Nothing was measured by gender, age or origin of creators, for the data do not hold them. "
-        "Country and language are close to origin."
-    ],
-}
+_LIMITS = [
+    "A probability is about many campaigns like this one. Of a hundred with 70 %, some seventy "
+    "should succeed; which ones, it does not say.",
+    "Intervals show how the figures would vary with other campaigns of the same kind. They do "
+    "not cover a change of Kickstarter's rules, of fashion or of how the crawl is made.",
+    "The pipeline's own model was chosen among several by its AUC under shuffled CV, which is "
+    "therefore a little too good. The packaged model is one model, without such a choice.",
+    "Words are rated by how campaigns with such words fared. How well it does in languages "
+    "other than English was not measured.",
+    "Nothing was measured by gender, age or origin of creators, for the data do not hold them. "
+    "Country and language are close to origin.",
+]
 
 
 def _bullets(sections: dict[str, list[str]]) -> dict[str, list[str]]:
@@ -340,14 +336,14 @@ def not_met(population: dict) -> str:
     "The plain answer for a model whose only target population is all campaigns."
     figures = population.get("figures", {})
     samples = [
-        s["run_id"] for s in population.get("sources", [])
-        if s.get("published") and s["run_id"] in figures
+        (run, figures[run]) for s in population.get("sources", [])
+        if s.get("published") and (run := s["run_id"]) in figures
     ]
     answer = "**Not known**: no source of its data is a random sample of all projects. "
     if samples:
         aucs = "; ".join(
             f"{interval_auc(f)} on {escaped(run)} (n = {figure_text(f.get('n'))})"
-            for run, f in ((run, figures[run]) for run in samples)
+            for run, f in samples
         )
         answer = (
             "**No**, not for this target population. On campaigns it never saw it reaches an AUC "
@@ -402,17 +398,15 @@ _GROUPS = (
 # %% ../nbs/29_model_card.ipynb #f34bfde7
 def _results(metrics: dict) -> dict[str, list[str]]:
     "The sections on what was measured, as far as the figures are there."
-    sections = {}
-    if protocols_table(metrics):
-        sections["How far it can be believed"] = [protocols_table(metrics), _AUC]
-        if metrics.get("accuracy") is not None:
-            sections["How far it can be believed"].append(
-                f"As a yes or no at a probability of {metrics.get('threshold', 0.5):.0%}, it is "
-                f"right for {metrics['accuracy']:.1%} of the campaigns under shuffled CV."
-            )
-    if subgroups_table(metrics):
-        sections["Performance by subgroup"] = [subgroups_table(metrics), _GROUPS]
-    return sections
+    believed = [protocols_table(metrics), _AUC]
+    if metrics.get("accuracy") is not None:
+        believed.append(
+            f"As a yes or no at a probability of {metrics.get('threshold', 0.5):.0%}, it is "
+            f"right for {metrics['accuracy']:.1%} of the campaigns under shuffled CV."
+        )
+    groups = [subgroups_table(metrics), _GROUPS]
+    sections = {"How far it can be believed": believed, "Performance by subgroup": groups}
+    return {title: texts for title, texts in sections.items() if texts[0]}
 
 # %% ../nbs/29_model_card.ipynb #83b6405d
 def card(
@@ -429,8 +423,7 @@ def card(
     kind = table(["", ""], kind_of(metrics, about)).replace("---:", "---")
     sections = {"In short": [_IN_SHORT, kind]}
     sections |= measured_sections(measured, about.get("settings") or {})
-    synthetic = bool(about.get("synthetic"))
-    if answer := verdict(metrics, synthetic):
+    if answer := verdict(metrics, synthetic := bool(about.get("synthetic"))):
         question = f"Is AUC ≥ {metrics['target_auc']:g} met?"
         sections["What the pipeline reaches" if synthetic else question] = [answer]
     elif population and "auc" not in population.get("figures", {}):
@@ -444,10 +437,9 @@ def card(
         title = "The second model: all campaigns" if metrics else "How far it can be believed"
         sections[title] = population_section(with_intervals(population, measured))
     for name, run in runs.items():
-        parts = [_OF_RUN.format(run["chosen"]), verdict(run)]
-        parts += [protocols_table(run), subgroups_table(run)]
-        sections[f"Another model, cross-validated on {escaped(name)}"] = parts
-    limits = [*never_seen(population or about), *_LIMITS["Limits"]]
-    sections |= _bullets({"Limits": limits})
+        sections[f"Another model, cross-validated on {escaped(name)}"] = [
+            _OF_RUN.format(run["chosen"]), verdict(run), protocols_table(run), subgroups_table(run)
+        ]
+    sections |= _bullets({"Limits": [*never_seen(population or about), *_LIMITS]})
     parts = [f"## {title}\n\n" + "\n\n".join(texts) for title, texts in sections.items()]
     return "\n\n".join(["# Model card: will a Kickstarter campaign succeed?", *parts]) + "\n"

@@ -291,22 +291,22 @@ def to_rows(
     not in single-outcome subcategories stand for it, moved to the stated `rates`."""
     run, random, partial, single = sources
     y, fold, parent = (features[c].to_numpy() for c in ("success", "fold", "parent"))
-    pooled = sources.pooled
-    sample = random if pooled else ~single
-    trees = sample | partial if pooled else sample
-    offset = np.zeros(len(y))
-    if not pooled:
+    sample = random if sources.pooled else ~single
+    offset, cells = np.zeros(len(y)), []
+    if sources.pooled:
+        cells = [
+            np.array([
+                None if in_sample else f"{r}\n{level}"
+                for r, level, in_sample in zip(run, levels, random | partial)
+            ], object) for levels in (features["category"], features["launch_year"].astype(int))
+        ]
+    else:
         offset[sample] = stated_offset(parent[sample], y[sample], rates)
-    crawled = ~(random | partial) if pooled else np.zeros(len(y), bool)
-    year = features["launch_year"].to_numpy().astype(int)
-    label = lambda levels: np.array([
-        f"{r}\n{level}" if c else None for r, level, c in zip(run, levels, crawled)
-    ], object)
-    cells = [label(features["category"]), label(year)] if pooled else []
     years = features.loc[sample, "launch_year"]
     return Rows(
-        features, y, fold, sample, trees, offset, np.where(partial, partial_weight, 1.0), cells,
-        pooled, (float(years.min()), float(years.max())), vocabulary(features)
+        features, y, fold, sample, sample | partial, offset,
+        np.where(partial, partial_weight, 1.0), cells, sources.pooled,
+        (float(years.min()), float(years.max())), vocabulary(features)
     )
 
 # %% ../nbs/27_population.ipynb #2203fb54

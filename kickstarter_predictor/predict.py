@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse, html, json, sys, tempfile
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from itertools import accumulate, chain
 from pathlib import Path
 from typing import Mapping, NamedTuple
@@ -18,7 +18,7 @@ from kickstarter_predictor.core import (
     InputError, atomic, brief, command, is_command, lazy, output, printable,
 )
 from .storage import as_path, check_apart
-from .clean import ROUND_RATES, clean_text, launch_table, usd_rate
+from .clean import DAY, ROUND_RATES, clean_text, launch_table, usd_rate
 from kickstarter_predictor.campaign import (
     Campaign, known_fields, parse_rows, read_fields, to_campaign,
 )
@@ -45,11 +45,8 @@ def _usd_rate(currency: str, about: About) -> float:
     return rate
 
 
-_DAY = timedelta(days=1)
-
-
 def _seconds(times: list[datetime]) -> np.ndarray:
-    return np.array([t.timestamp() // 1 for t in times]).astype("datetime64[s]")
+    return np.array([int(t.timestamp()) for t in times], "datetime64[s]")
 
 # %% ../nbs/28_predict.ipynb #51824a0d
 _AS_STATED = (
@@ -61,7 +58,7 @@ _AS_STATED = (
 def to_columns(campaigns: list[Campaign], about: About) -> dict[str, list]:
     """The launch-time columns `INPUTS` of `campaigns`; raises InputError for a currency without a
     known rate."""
-    ends = [c.deadline or c.launched_at + c.days * _DAY for c in campaigns]
+    ends = [c.deadline or c.launched_at + c.days * DAY for c in campaigns]
     return {field: [getattr(c, field) for c in campaigns] for field in _AS_STATED} | {
         "name": [clean_text(c.name) for c in campaigns],
         "blurb": [clean_text(c.blurb or "") or None for c in campaigns],
@@ -69,9 +66,9 @@ def to_columns(campaigns: list[Campaign], about: About) -> dict[str, list]:
         "parent": [c.parent or about.parents.get(c.category) for c in campaigns],
         "launched_at": _seconds([c.launched_at for c in campaigns]),
         "deadline": _seconds(ends),
-        "days": [(end - c.launched_at) / _DAY for c, end in zip(campaigns, ends)],
+        "days": [(end - c.launched_at) / DAY for c, end in zip(campaigns, ends)],
         "preparation_days": [
-            (c.launched_at - c.created_at) / _DAY if c.created_at else None for c in campaigns
+            (c.launched_at - c.created_at) / DAY if c.created_at else None for c in campaigns
         ],
     }
 
