@@ -31,7 +31,7 @@ log = logger("models")
 # %% auto #0
 __all__ = ['log', 'PREDICT', 'FAMILY_NAMES', 'BLEND', 'QUESTIONS', 'MODEL_FILES', 'PACKAGED', 'Model', 'sigmoid', 'logit',
            'fit_scaler', 'scaled', 'calibrated', 'save_model', 'Part', 'to_model', 'Crawl', 'parents', 'About',
-           'to_about', 'Layout', 'layout', 'crawl_shift', 'version', 'save_predictor', 'Predictor', 'load_predictor']
+           'Layout', 'layout', 'crawl_shift', 'version', 'save_predictor', 'Predictor', 'load_predictor']
 
 # %% ../nbs/24_models.ipynb #3fa49cd0
 @dataclass
@@ -183,7 +183,7 @@ class _BaseRates(TypedDict):
     parent: dict[str, _Rate]
     all: _Rate
 
-# %% ../nbs/24_models.ipynb #ea0a640e
+
 class _Levels(TypedDict):
     country: list[str]
 
@@ -294,11 +294,6 @@ class About(_TreesAndCurves):
 
     def __or__(self, changes: Mapping) -> About:
         return self.model_copy(update=changes)
-
-# %% ../nbs/24_models.ipynb #54c37611
-def to_about(fields: Mapping) -> About:
-    "The metadata `fields`, parsed from model.json and validated there, as About."
-    return About.model_validate(fields, strict=False)  # JSON has no tuples
 
 # %% ../nbs/24_models.ipynb #3d64c588
 class Layout(NamedTuple):
@@ -424,7 +419,8 @@ def _to_serving_model(about: About, files: Mapping[str, bytes]) -> Model | Trees
 @lru_cache(maxsize=4)
 def _load(folder: str, modified: int, place: str) -> Predictor:
     fields, files = unseal(Path(folder), About)
-    about, encoder = to_about(fields), to_encoder(files)
+    about = About.model_validate(fields, strict=False)  # JSON has no tuples
+    encoder = to_encoder(files)
     log.info("model %s from %s", about.version, place)
     model = _to_serving_model(about, files)
     odds = model(np.array([[about.typical[n] for n in about.names]], np.float32))

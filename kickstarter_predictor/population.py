@@ -399,20 +399,21 @@ def fit_beta(odds: np.ndarray, y: np.ndarray) -> Beta:
     return dict(zip(UNCHANGED, weights.round(6).tolist()))
 
 
-def cross_validate_beta(rows: Rows, twins: np.ndarray) -> np.ndarray:
-    """The log odds `twins` (n, 2) of each row, both calibrated as fits the first of them in the
-    random samples of the other folds: float array (n, 2)."""
-    calibrated = np.empty_like(twins)
+def cross_validate_beta(rows: Rows, odds: np.ndarray) -> np.ndarray:
+    """The log odds `odds` (n, 2) of each row and of its bootstrap replicate, both calibrated as fits
+    the first of them in the random samples of the other folds: float array (n, 2)."""
+    calibrated = np.empty_like(odds)
     for k in np.unique(rows.fold):
         at, others = rows.fold == k, (rows.fold != k) & rows.random
-        calibrated[at] = beta_calibrated(twins[at], fit_beta(twins[others, 0], rows.y[others]))
+        calibrated[at] = beta_calibrated(odds[at], fit_beta(odds[others, 0], rows.y[others]))
     return calibrated
 
 # %% ../nbs/27_population.ipynb #5f34ee2f
-def bootstrap_spread(scores: np.ndarray, bins: int = 10) -> dict[str, list[float]]:
-    """`score` (middle of each of `bins` of equally many rows) and `sd` (of the log odds from one
-    sample to another) of the twins `scores` (n, 2)."""
-    order = np.array_split(np.argsort(scores[:, 0], kind="stable"), bins)
+def bootstrap_spread(scores: np.ndarray) -> dict[str, list[float]]:
+    """`score` (middle of each of ten bins of equally many rows) and `sd` (of the log odds from one
+    sample to another) of the `scores` and their bootstrap
+    replicates (n, 2)."""
+    order = np.array_split(np.argsort(scores[:, 0], kind="stable"), 10)
     return {
         "score": [float(scores[i, 0].mean()) for i in order],
         "sd": [float(np.sqrt(np.mean((scores[i, 0] - scores[i, 1]) ** 2) / 2)) for i in order],
@@ -429,10 +430,10 @@ def largest_goals(campaigns: pd.DataFrame) -> dict[str, float]:
 _GOALS = [4, 4.5, 5, 5.3, 5.6, 6, 6.3, 6.6, 7]  # log10 of US dollars
 
 
-def highest_odds(log_goal: np.ndarray, odds: np.ndarray, min_rows: int = 20) -> Curve | None:
+def highest_odds(log_goal: np.ndarray, odds: np.ndarray) -> Curve | None:
     """The highest of the held-out log odds `odds` (n,) among campaigns with such a goal or a larger
-    one, over `log_goal` (n, log10 of US dollars); None if fewer than `min_rows` ask for $10,000."""
-    knots = [k for k in _GOALS if (log_goal >= k).sum() >= min_rows]
+    one, over `log_goal` (n, log10 of US dollars); None if fewer than 20 ask for $10,000."""
+    knots = [k for k in _GOALS if (log_goal >= k).sum() >= 20]
     values = [round(float(odds[log_goal >= k].max()), 4) for k in knots]
     if knots:
         return {"feature": "log_goal", "knots": [*map(float, knots)], "values": values}
@@ -493,28 +494,24 @@ def by_source(y: np.ndarray, p: np.ndarray, fold: np.ndarray,
 
     return {name: one(rows) for name, rows in sources.items() if len(np.unique(y[rows])) == 2}
 
-# %% ../nbs/27_population.ipynb #0cdabb5c
-_GIVES = {
-    "blurb": lambda c: c["blurb"].fillna("").str.strip() != "",
-    "category": lambda c: c["category"].notna(),
-    "video": lambda c: c["video"].notna(),
-    "creator's past": lambda c: c["earlier_campaigns"].notna(),
-}
-
 # %% ../nbs/27_population.ipynb #4b710adb
 def by_what_was_given(campaigns: pd.DataFrame, of_all: np.ndarray) -> dict[str, np.ndarray]:
     """Groups {name: bool array (n,)} of the `campaigns` that belong to samples of all projects
     (`of_all`, bool array (n,)), by what they give: `EVERYTHING` (blurb, category, video, creator's
     past), each pattern of these by name, and each of them alone; empty groups are left out."""
-    given = {name: gives(campaigns).to_numpy(bool) for name, gives in _GIVES.items()}
-    patterns = np.column_stack([*given.values()])
-    groups = {EVERYTHING: patterns.all(axis=1)}
-    for pattern in sorted(map(tuple, np.unique(patterns, axis=0)), reverse=True):
+    given = pd.DataFrame({
+        "blurb": campaigns["blurb"].fillna("").str.strip().ne(""),
+        "category": campaigns["category"].notna(),
+        "video": campaigns["video"].notna(),
+        "creator's past": campaigns["earlier_campaigns"].notna(),
+    })
+    groups = {EVERYTHING: given.all(axis=1)}
+    for pattern in sorted({*given.itertuples(index=False, name=None)}, reverse=True):
         if not all(pattern):
             has = [name for name, yes in zip(given, pattern) if yes]
             lacks = [name for name, yes in zip(given, pattern) if not yes]
             name = f"{', '.join(has) or 'nothing of these'}; no {' or '.join(lacks)}"
-            groups[name] = (patterns == pattern).all(axis=1)
+            groups[name] = given.eq(pattern).all(axis=1)
     groups |= {f"all with {name}": rows for name, rows in given.items()}
-    groups = {name: rows & np.asarray(of_all, bool) for name, rows in groups.items()}
+    groups = {name: rows.to_numpy(bool) & of_all for name, rows in groups.items()}
     return {name: rows for name, rows in groups.items() if rows.any()}

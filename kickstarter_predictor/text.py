@@ -206,10 +206,6 @@ def _document_counts(matrices: list, rows: np.ndarray) -> list[np.ndarray]:
     return [sum(m[part].getnnz(axis=0) for part in parts_of(rows, _ROWS)) for m in matrices]
 
 
-def _idf(n_with: list[np.ndarray], n: int) -> list[np.ndarray]:
-    "The inverse document frequencies of columns that occur in `n_with` of `n` texts, `short`."
-    return [short(np.log((1 + n) / (1 + a)) + 1) for a in n_with]
-
 # %% ../nbs/22_text.ipynb #56443325
 _PENALTY = 5.0  # L2, in campaigns
 
@@ -272,7 +268,8 @@ def fit_texts(
         has = np.flatnonzero(matrices[1].getnnz(axis=1)[rows])
         if len(has) < 50:
             continue
-        idf = {c: _idf(n_with[c], len(has))} | idf
+        own = [short(np.log((1 + len(has)) / (1 + n)) + 1) for n in n_with[c]]
+        idf = {c: own} | idf
         beside = other[has]
         filled = n_with if len(has) == len(rows) else {
             c: _document_counts(counts[c], rows[has]) for c in idf
