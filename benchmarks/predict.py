@@ -73,7 +73,7 @@ def by_pipeline(campaign: dict, predictor, model) -> float:
     texts counted, scored by `model`, whose trees are XGBoost's package."""
     table = pd.DataFrame([to_campaign(campaign).model_dump()])
     table = table.assign(
-        goal_usd=table["goal"] * table["currency"].map(predictor.about.usd_rates),
+        goal_usd=table["goal"] * table["currency"].map(predictor.about["usd_rates"]),
         deadline=table["launched_at"] + pd.to_timedelta(table["days"], unit="D"),
         preparation_days=(table["launched_at"] - table["created_at"]) / pd.Timedelta(days=1),
         **{text: table[text].map(clean_text) for text in ("name", "blurb")},
@@ -92,7 +92,7 @@ def by_pipeline(campaign: dict, predictor, model) -> float:
     X = np.clip(X, predictor.layout.least, predictor.layout.most)
     return float(
         calibrated(
-            model(np.where(np.isnan(X), predictor.layout.fill, X))[0], predictor.about.calibrator
+            model(np.where(np.isnan(X), predictor.layout.fill, X))[0], predictor.about["calibrator"]
         )
     )
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, lru_cache
 from pathlib import Path
-from typing import Annotated, Callable, Literal, Mapping, NamedTuple, Sequence
+from typing import Annotated, Any, Callable, Literal, Mapping, NamedTuple, Sequence
 
 import numpy as np
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
@@ -252,8 +252,27 @@ def parents(subcategories: Sequence[str]) -> dict[str, str]:
     n = Counter(category for _, category in pairs)
     return {category: parent for parent, category in pairs if n[category] == 1}
 
+# %% ../nbs/24_models.ipynb #6ad432cb
+class _Mapping:
+    "The fields of a model by key, as a dict of model.json gives them."
+
+    def __getitem__(self, key: str) -> Any:
+        try:
+            return getattr(self, key)
+        except AttributeError:
+            raise KeyError(key) from None
+
+    def __contains__(self, key: str) -> bool:
+        return getattr(self, key, None) is not None
+
+    def get(self, key: str, default=None) -> Any:
+        return self[key] if key in self else default
+
+    def __or__(self, changes: Mapping) -> About:
+        return self.model_copy(update=changes)
+
 # %% ../nbs/24_models.ipynb #c1b2995e
-class About(_TreesAndCurves):
+class About(_Mapping, _TreesAndCurves):
     "What model.json holds. Fields with a default may be left out; `|` changes some."
 
     model_config = ConfigDict(extra="allow")
@@ -291,9 +310,6 @@ class About(_TreesAndCurves):
     @cached_property
     def parents(self) -> dict[str, str]:
         return parents(self.subcategories)
-
-    def __or__(self, changes: Mapping) -> About:
-        return self.model_copy(update=changes)
 
 # %% ../nbs/24_models.ipynb #3d64c588
 class Layout(NamedTuple):

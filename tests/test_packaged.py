@@ -174,7 +174,7 @@ def test_missing_foreign_and_unreadable_files_are_named(folder):
     (folder / "extra.ubj").write_bytes(b"{")
     assert refusal(folder).startswith("extra.ubj: is none of the files")
     (folder / "extra.ubj").rename(folder / ".DS_Store")  # hidden files are the system's own
-    assert load_predictor(folder).about.version
+    assert load_predictor(folder).about["version"]
     _load.cache_clear()
     (folder / "booster.ubj").unlink()
     assert refusal(folder).startswith("booster.ubj: is missing")
