@@ -40,10 +40,6 @@ _CYRILLIC = str.maketrans(
 )
 _LOOKS = str.maketrans("aeopcxiAEOPCXBHKMT", "аеорсхіАЕОРСХВНКМТ")
 
-
-def _cased(name, rng):
-    return rng.choice([str.upper, str.lower, str.title, str.swapcase])(name)
-
 # %% ../nbs/38_outcomes.ipynb #0f475bb6
 def _punctuated(name, rng):
     return [
@@ -64,10 +60,6 @@ def _mistyped(name, rng):
                             [new, *letters[i:i + 2]], letters[i + 1:i + 2]][rng.integers(4)]
     return "".join(letters)
 
-# %% ../nbs/38_outcomes.ipynb #194a9598
-def _cut(name, rng):
-    return name[: max(12, int(len(name) * rng.uniform(0.5, 0.85)))]
-
 # %% ../nbs/38_outcomes.ipynb #ccbb8092
 def _in_letters(name, rng):
     some = lambda table: "".join(c.translate(table) if rng.random() < 0.5 else c for c in name)
@@ -80,7 +72,9 @@ def _in_letters(name, rng):
 
 
 DAMAGE: dict[str, Callable] = {
-    "case": _cased, "punctuation": _punctuated, "typos": _mistyped, "truncated": _cut,
+    "case": lambda name, rng: rng.choice([str.upper, str.lower, str.title, str.swapcase])(name),
+    "punctuation": _punctuated, "typos": _mistyped,
+    "truncated": lambda name, rng: name[: max(12, int(len(name) * rng.uniform(0.5, 0.85)))],
     "other letters": _in_letters,
 }
 "How a name is changed: `damage(name, rng)`."
