@@ -311,9 +311,9 @@ def to_rows(
 
 # %% ../nbs/27_population.ipynb #2203fb54
 def population_matrix(rows: Rows, k: int | str) -> tuple[np.ndarray, list[str], int]:
-    """(X, names, columns of the trees): the matrix of `rows` for fold `k` (or `all`; `own`: each row
-    by the encoder that never saw it), float32. From a crawl alone (not `pooled`) what tells how far
-    it came is left out; a launch beyond their `years` counts as in the last of them."""
+    """(X, names, columns of the trees): the matrix of `rows` for fold `k` (or `all`; `own`: each
+    row by the encoder that never saw it), float32. From a crawl alone (not `pooled`) what tells how
+    far it came is left out; a launch beyond their `years` counts as in the last of them."""
     features, trees = rows.features, [n for n in TREES if rows.pooled or n not in CRAWL_ALONE]
     names = [*dict.fromkeys(trees + [shape.feature for shape in SHAPES])]
     codes = encode_ordinals(features, ordinal_encoding(rows.words))[:, CATEGORICAL.index("parent")]
@@ -400,8 +400,8 @@ def fit_beta(odds: np.ndarray, y: np.ndarray) -> Beta:
 
 
 def cross_validate_beta(rows: Rows, odds: np.ndarray) -> np.ndarray:
-    """The log odds `odds` (n, 2) of each row and of its bootstrap replicate, both calibrated as fits
-    the first of them in the random samples of the other folds: float array (n, 2)."""
+    """The log odds `odds` (n, 2) of each row and of its bootstrap replicate, both calibrated as
+    fits the first of them in the random samples of the other folds: float array (n, 2)."""
     calibrated = np.empty_like(odds)
     for k in np.unique(rows.fold):
         at, others = rows.fold == k, (rows.fold != k) & rows.random
