@@ -1,9 +1,8 @@
 """How fast the page is and how many visitors fit: python benchmarks/form.py
 
 First view with the warm pool, the time from the last change to the answer on the screen (in
-Chromium), then 25 visitors
-at once on WebSockets, each predicting 20 times, and the memory of a visitor's kernel. For this
-machine, as busy as it is.
+Chromium), then 25 visitors at once on WebSockets, each predicting 20 times, and the memory of a
+visitor's kernel. For this machine, as busy as it is.
 """
 
 import asyncio
@@ -16,7 +15,8 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from support.browser import served
+from support.browser import get, jupyter, served
+from test_form import filled, opened
 
 VISITORS, EACH = 25, 20
 FIELDS = {

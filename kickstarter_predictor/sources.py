@@ -9,7 +9,7 @@ __all__ = ['log', 'MAX_CONNECT', 'MESSAGES', 'TRANSIENT_STATUS', 'BUCKET', 'PREF
            'file_name']
 
 # %% ../nbs/14_sources.ipynb #7caf1c5d
-import errno, io, itertools, os, random, re, stat, threading, time, typing
+import errno, io, itertools, random, re, stat, threading, time, typing
 from concurrent.futures import Future
 from contextlib import contextmanager
 from email.utils import formatdate, mktime_tz, parsedate_tz
