@@ -411,8 +411,7 @@ def cross_validate_beta(rows: Rows, odds: np.ndarray) -> np.ndarray:
 # %% ../nbs/27_population.ipynb #5f34ee2f
 def bootstrap_spread(scores: np.ndarray) -> dict[str, list[float]]:
     """`score` (middle of each of ten bins of equally many rows) and `sd` (of the log odds from one
-    sample to another) of the `scores` and their bootstrap
-    replicates (n, 2)."""
+    sample to another) of the `scores` and their bootstrap replicates (n, 2)."""
     order = np.array_split(np.argsort(scores[:, 0], kind="stable"), 10)
     return {
         "score": [float(scores[i, 0].mean()) for i in order],
