@@ -468,7 +468,7 @@ class Database:
                 raise
 
     def use_or_explain(self, work: Callable, failure: str, advice: str = "try again later"):
-        "`use`; an error of the database as InputError: the `failure`, the reason, the `advice`."
+        "As `use`. Raises InputError with `failure`, the reason and `advice` if the database fails."
         try:
             return self.use(work)
         except InputError:

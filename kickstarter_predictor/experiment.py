@@ -141,11 +141,13 @@ def read_log(uri: str | None = None) -> pd.DataFrame:
     """The table `campaigns` of the database `uri` (default: see `database_uri`), a row a
     request, oldest first; times in UTC. Raises InputError if the database is not available."""
     database = Database(database_uri(uri))
-    recorded = database.use_or_explain(
-        lambda engine: list(rows(engine)), "SQLALCHEMY_DATABASE_URI: the database is away",
-        "start it, or correct the address"
-    )
-    database.disconnect()
+    try:
+        recorded = database.use_or_explain(
+            lambda engine: list(rows(engine)), "SQLALCHEMY_DATABASE_URI: the database is away",
+            "start it, or correct the address"
+        )
+    finally:
+        database.disconnect()
     log = pd.DataFrame(recorded, columns=list(REQUEST_COLUMNS))
     times = [c for c, kind in REQUEST_COLUMNS.items() if kind is datetime]
     log = log.assign(**{c: pd.to_datetime(log[c], utc=True) for c in times})

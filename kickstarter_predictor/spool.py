@@ -311,12 +311,17 @@ def other_files(spool: Spool) -> Iterator[tuple[BinaryIO, bool]]:
                     yield file, not lock(file)
 
 # %% ../nbs/32_spool.ipynb #8424fdb5
+def _rows_in(file: BinaryIO) -> Iterator[dict]:
+    "The rows in `file`; what is no row is skipped."
+    for line, length in read_lines(file):
+        with suppress(ValueError):
+            yield parse_row(line, length)
+
+
 def waiting_rows(spool: Spool) -> Iterator[tuple[dict, bool]]:
     "(row, whether its process lives) of all that wait in the files beside the own one of `spool`."
     for file, lives in other_files(spool):
-        for line, length in read_lines(file):
-            with suppress(ValueError):
-                yield parse_row(line, length), lives
+        yield from ((row, lives) for row in _rows_in(file))
 
 # %% ../nbs/32_spool.ipynb #d9d2a1f4
 class Queue:
@@ -429,29 +434,32 @@ def write_each(engine: sa.Engine, rows: list[dict]) -> dict[str, str]:
     return write_each(engine, rows[:half]) | write_each(engine, rows[half:])
 
 # %% ../nbs/32_spool.ipynb #567d2209
-def _parsed(file: BinaryIO, rejected: list[tuple[bytes, str]]) -> Iterator[dict]:
-    "The rows in `file`; (line, reason) of what is no row goes to `rejected`."
+def _rejected(file: BinaryIO) -> Iterator[tuple[bytes, str]]:
+    "(line, reason) of each line of `file` that is no row."
     for line, length in read_lines(file):
         try:
-            yield parse_row(line, length)
+            parse_row(line, length)
         except ValueError as e:
-            rejected.append((line, str(e)))
+            yield line, str(e)
 
 # %% ../nbs/32_spool.ipynb #f6918368
 def _recover_file(database: Database, spool: Spool, file: BinaryIO) -> dict[str, str]:
     "`recover` one file, and remove it; the rows that the database refuses move to another."
-    rejected, refused, reasons, rest = [], [], {}, Spool(spool.folder)
-    rows = _parsed(file, rejected)
+    refused, reasons, rest = [], {}, Spool(spool.folder)
+    rows = _rows_in(file)
     while batch := list(islice(rows, 500)):
         new = database.use(lambda engine: write_each(engine, batch))
         refused, reasons = refused + [r for r in batch if r["id"] in new], reasons | new
+    file.seek(0)
+    rejected = Counter(reason for _, reason in _rejected(file))
     if rejected:
         log.warning(
-            "%d lines of the spool are no requests and were set aside: %s", len(rejected),
-            rejected[0][1]
+            "%d lines of the spool are no requests and were set aside: %s", rejected.total(),
+            next(iter(rejected))
         )
+    file.seek(0)
     with suppress(OSError):
-        all_aside = not rejected or spool.aside.add(rejected)
+        all_aside = not rejected or spool.aside.add(_rejected(file))
         if all_aside and (not refused or rest.add(refused)):
             os.unlink(file.name)
     rest.close()
